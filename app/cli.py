@@ -1,0 +1,356 @@
+"""The command line: `glyphseek --help`."""
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+# Before torch, FAISS or OpenVINO come in: their waiting threads must not keep the cores busy.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from app import logs, sheet
+from app.client import Client, Photo
+from app.ingest import Report, find_photos
+from app.ingest import ingest as send
+from app.schemas import SearchAnswer
+from app.settings import Settings
+from indexer.errors import GlyphseekError
+
+log = logging.getLogger(__name__)
+
+cli = typer.Typer(
+    help="Find photos by the words visible in them.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+# What every mistake on the command line derives from.
+UsageError: Any = typer.BadParameter.__bases__[0]
+
+# Names of files are shown as they are, [brackets] and :colons: included.
+out, err = (
+    Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True)
+    for stderr in (False, True)
+)
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+GALLERY = Path(__file__).parent / "gallery"
+DEMO_WORDS = ("coffee", "hotel")
+START_SECONDS = 120.0
+
+Url = Annotated[str, typer.Option("--url", help="Where the service answers.", envvar="GLYPHSEEK_URL")]
+
+
+@cli.command()
+def serve() -> None:
+    """Run database, API and worker together, until Ctrl-C."""
+    settings = _start("serve")
+    from app.supervisor import Supervisor
+
+    with _until_signal() as stop, Supervisor(settings) as supervisor:
+        announce = threading.Thread(target=_announce, args=(supervisor.url, stop), daemon=True)
+        announce.start()
+        supervisor.run(stop)
+        log.info("stopping", extra={"action": "stop"})
+
+
+@cli.command()
+def api() -> None:
+    """Run the API alone, on the database of GLYPHSEEK_DATABASE_URL."""
+    settings = _start("api")
+    import uvicorn
+
+    from app.deps import make_encoder
+    from app.main import create_app
+
+    if settings.database_url is None:
+        raise ValueError("set GLYPHSEEK_DATABASE_URL, or start everything together with `glyphseek serve`")
+    config = uvicorn.Config(
+        # Loaded here and not in the application, so that a bad checkpoint is an error of the command line.
+        create_app(settings, make_encoder(settings, device="cpu", threads=1)),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=8,
+        server_header=False,
+    )
+    uvicorn.Server(config).run()
+
+
+@cli.command()
+def worker() -> None:
+    """Run a worker alone, on the database of GLYPHSEEK_DATABASE_URL; several may run at once."""
+    settings = _start("worker")
+    from app.deps import make_encoder
+    from indexer import worker as engine
+    from indexer.blobs import BlobStore
+
+    if settings.database_url is None:
+        raise ValueError("set GLYPHSEEK_DATABASE_URL, or start everything together with `glyphseek serve`")
+    with _until_signal() as stop:
+        engine.run(
+            settings.database_url,
+            make_encoder(settings),
+            BlobStore(settings.photos_dir),
+            stop=stop,
+            batch_size=settings.batch_size,
+            max_pixels=settings.max_pixels,
+        )
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the tables of GLYPHSEEK_DATABASE_URL up to date."""
+    settings = _start("migrate")
+    from indexer.database import migrate as upgrade
+
+    if settings.database_url is None:
+        raise ValueError("set GLYPHSEEK_DATABASE_URL; `glyphseek serve` migrates its own database by itself")
+    upgrade(settings.database_url)
+
+
+@cli.command()
+def ingest(
+    paths: Annotated[list[str], typer.Argument(help="Photos, folders, globs or zips.")],
+    url: Url = DEFAULT_URL,
+    collection: Annotated[str, typer.Option(help="Collection to put the photos in.")] = "default",
+) -> None:
+    """Send photos to a running service and wait until they are indexed; known ones are not sent again."""
+    photos = find_photos(paths)
+    if not photos:
+        raise GlyphseekError("there are no photos in these folders")
+    with Client(url) as client:
+        report = _ingest(client, photos, collection)
+    if report.refused:
+        raise typer.Exit(1)
+
+
+@cli.command()
+def search(
+    word: Annotated[str, typer.Argument(help="Word to look for.")],
+    url: Url = DEFAULT_URL,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most photos.")] = 10,
+    collection: Annotated[str | None, typer.Option(help="Search only this collection.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer.")] = False,
+    sheet_path: Annotated[
+        Path | None, typer.Option("--sheet", help="Also draw the best photos, with boxes, into this picture.")
+    ] = None,
+) -> None:
+    """Search a running service for a word."""
+    with Client(url) as client:
+        answer = client.search(word, limit=limit, collection=collection)
+        if as_json:
+            print(json.dumps(answer.model_dump(mode="json"), ensure_ascii=False))
+        else:
+            _show(answer)
+        if sheet_path is not None:
+            sheet.draw([answer], client.file, sheet_path)
+            err.print(f"wrote {sheet_path}")
+
+
+@cli.command()
+def status(url: Url = DEFAULT_URL) -> None:
+    """Show the state of a running service, and which photos failed."""
+    with Client(url) as client:
+        health = client.health()
+        failed = client.failed()
+    table = Table("", "", box=None, show_header=False)
+    table.add_row("service", health.status)
+    for name, works in health.checks.items():
+        table.add_row(name, "ok" if works else "not ready")
+    for name, count in sorted(health.images.items()):
+        table.add_row(f"photos {name}", str(count))
+    out.print(table)
+    for image in failed.items:
+        out.print(f"failed: {image.id} {image.name}: {image.reason}")
+    if health.status != "ok":
+        raise typer.Exit(1)
+
+
+@cli.command()
+def evaluate(
+    dataset: Annotated[
+        Path, typer.Argument(help="JSON lines of photos and the words in them.", exists=True, dir_okay=False)
+    ],
+    queries: Annotated[
+        Path | None,
+        typer.Option(
+            help="JSON of words and their photos; else all readable words of 3 characters.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Measure ranking, recall and speed of the network on an annotated set of photos."""
+    settings = _start("evaluate")
+    from app.deps import make_encoder
+    from model.evaluation.evaluate import evaluate as measure
+
+    with Progress(*_columns(), console=err, transient=True) as progress:
+        task = progress.add_task("photos")
+        result = measure(
+            make_encoder(settings),
+            dataset,
+            queries,
+            progress=lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    figures = result.to_dict()
+    if as_json:
+        print(json.dumps(figures))
+        return
+    table = Table("", "", box=None, show_header=False)
+    for name, value in figures.items():
+        if name == "average_precisions":  # one a query: only in the JSON
+            continue
+        table.add_row(name.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value))
+    out.print(table)
+
+
+@cli.command()
+def demo(
+    sheet_path: Annotated[Path, typer.Option("--sheet", help="Picture to draw the results into.")] = Path(
+        "var/demo.png"
+    ),
+    stay: Annotated[bool, typer.Option(help="Go on serving until Ctrl-C.")] = True,
+) -> None:
+    """Start the service, put the sample gallery in, and search it for two words."""
+    settings = _start("demo")
+    if "log_level" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"log_level": "WARNING"})
+    from app.supervisor import Supervisor
+
+    with _until_signal() as stop, Supervisor(settings) as supervisor:
+        keeper = threading.Thread(target=supervisor.run, args=(stop,), daemon=True)
+        keeper.start()
+        try:
+            _await_ready(supervisor.url, stop)
+            if not stop.is_set():
+                _demonstrate(supervisor.url, sheet_path)
+                out.print(f"\nglyphseek is at {supervisor.url} (Ctrl-C stops it)" if stay else "")
+            while stay and not stop.wait(0.5):
+                pass
+        finally:
+            stop.set()
+            keeper.join()
+
+
+def _demonstrate(url: str, sheet_path: Path) -> None:
+    with Client(url) as client:
+        _ingest(client, [p for p in find_photos([str(GALLERY)]) if p.name != "index.jsonl"], "samples")
+        answers = [client.search(word, limit=8, collection="samples") for word in DEMO_WORDS]
+        for answer in answers:
+            _show(answer)
+        sheet.draw(answers, client.file, sheet_path)
+    out.print(f"\nthe photos with their boxes: {sheet_path.resolve()}")
+
+
+def _ingest(client: Client, photos: list[Photo], collection: str) -> Report:
+    labels = {"check": "checking", "send": "sending", "index": "indexing"}
+    with Progress(*_columns(), console=err) as progress:
+        tasks = {step: progress.add_task(label, visible=False) for step, label in labels.items()}
+
+        def update(step: str, done: int, total: int) -> None:
+            progress.update(tasks[step], completed=done, total=total, visible=total > 0)
+
+        report = send(client, photos, collection=collection, progress=update)
+    out.print(
+        f"{report.found} photos: {report.indexed} indexed now, {report.known} known before, "
+        f"{len(report.refused)} refused"
+    )
+    for name, reason in report.refused:
+        out.print(f"refused: {name}: {reason}")
+    return report
+
+
+def _columns() -> tuple[TextColumn, BarColumn, MofNCompleteColumn, TimeRemainingColumn]:
+    return TextColumn("{task.description:9}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+
+
+def _show(answer: SearchAnswer) -> None:
+    out.print()
+    took_ms = answer.took_ms["total"]
+    out.print(f"{answer.query}: best of {answer.total} photos, {took_ms:.0f} ms", style="bold")
+    table = Table("score", "photo", "reads", "box x0 y0 x1 y1", box=None)
+    for hit in answer.hits:
+        best = hit.boxes[0] if hit.boxes else None
+        box = " ".join(f"{side:.0f}" for side in best.box) if best else "no text found"
+        table.add_row(f"{hit.score:.3f}", hit.image.name, best.text if best else "", box)
+    out.print(table)
+
+
+def _start(process: str) -> Settings:
+    settings = Settings()
+    logs.configure(settings.log_level, process)
+    return settings
+
+
+@contextmanager
+def _until_signal() -> Iterator[threading.Event]:
+    """Yield an event that SIGTERM and Ctrl-C set; a second Ctrl-C changes nothing."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    yield stop
+
+
+def _announce(url: str, stop: threading.Event) -> None:
+    try:
+        _await_ready(url, stop)
+        if not stop.is_set():
+            log.info("glyphseek is ready at %s", url, extra={"action": "ready"})
+    except GlyphseekError as exc:
+        log.warning("%s", exc, extra={"action": "ready"})
+
+
+def _await_ready(url: str, stop: threading.Event) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    with Client(url, timeout_seconds=5) as client:
+        while not stop.is_set():
+            try:
+                if client.health().status == "ok":
+                    return
+            except GlyphseekError:
+                if time.monotonic() > deadline:
+                    raise
+            stop.wait(0.2)
+
+
+def main() -> None:
+    """Run a command; errors are one line and exit code 2."""
+    try:
+        status = cli(sys.argv[1:] or ["--help"], standalone_mode=False)
+    except UsageError as exc:
+        _fail(f"{exc.format_message().rstrip('.')} (see `glyphseek --help`)")
+    except ValidationError as exc:
+        error = exc.errors()[0]
+        reason = error["msg"].removeprefix("Value error, ")
+        _fail(f"GLYPHSEEK_{str(error['loc'][0]).upper()}: {reason}")
+    except (GlyphseekError, ValueError, OSError) as exc:
+        _fail(str(exc))
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str) -> None:
+    err.print(f"glyphseek: {' '.join(message.split())}")
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

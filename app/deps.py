@@ -1,0 +1,120 @@
+"""What routes ask for, and how it is made and ended with the application."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from anyio import CapacityLimiter
+from fastapi import Depends, Request
+
+from app.metrics import Metrics
+from app.settings import Settings
+from indexer import queries
+from indexer.blobs import BlobStore
+from indexer.database import Engine, Session, create_engine, migration_state, session_scope
+from indexer.errors import GlyphseekError
+from indexer.follower import Follower
+from indexer.sandbox import Sandbox
+from indexer.vector_index import FaissIndex
+from model.encoder import DEFAULT_CHECKPOINT, Encoder
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 1.0
+# That take uploads in at the same time; the other threads of the server are left to everybody else.
+UPLOAD_THREADS = 8
+
+
+@dataclass
+class Service:
+    """Everything that the routes share."""
+
+    settings: Settings
+    engine: Engine
+    blobs: BlobStore
+    encoder: Encoder
+    follower: Follower
+    metrics: Metrics
+    sandbox: Sandbox
+    uploads: asyncio.Semaphore
+    upload_threads: CapacityLimiter
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def begin(self) -> None:
+        """Follow the database as soon as its tables are there; until then nothing is ready."""
+        while not self.stopping.is_set():
+            try:
+                if migration_state(self.engine).up_to_date:
+                    with session_scope(self.engine) as session:
+                        version, dimension = self.encoder.version, self.encoder.dimension
+                        queries.add_model_version(session, version=version, dimension=dimension)
+                    self.follower.start()
+                    return
+                log.warning("the tables are not those of this version: run `glyphseek migrate`")
+            except GlyphseekError as exc:
+                log.warning("waiting for the database: %s", exc, extra={"action": "start"})
+            self.stopping.wait(RETRY_SECONDS)
+
+    def end(self) -> None:
+        """Save the index and let go of the database."""
+        self.stopping.set()
+        self.follower.stop()
+        self.sandbox.close()
+        self.engine.dispose()
+
+
+def make_service(settings: Settings, encoder: Encoder | None = None) -> Service:
+    """Make what the routes share; nothing is connected yet.
+
+    Args:
+        settings: With the URL of a database.
+        encoder: The network; loaded from the settings' checkpoint if there is none.
+
+    Raises:
+        ValueError: The settings name no database, or a checkpoint that cannot be used.
+    """
+    if settings.database_url is None:
+        raise ValueError("set GLYPHSEEK_DATABASE_URL, or start everything together with `glyphseek serve`")
+    engine = create_engine(settings.database_url)
+    return Service(
+        settings=settings,
+        engine=engine,
+        blobs=BlobStore(settings.photos_dir),
+        encoder=encoder or make_encoder(settings, device="cpu", threads=1),
+        follower=Follower(engine, FaissIndex, snapshot=settings.snapshot),
+        metrics=Metrics(),
+        sandbox=Sandbox(max_pixels=settings.max_pixels),
+        uploads=asyncio.Semaphore(settings.max_uploads),
+        upload_threads=CapacityLimiter(UPLOAD_THREADS),
+    )
+
+
+def make_encoder(settings: Settings, *, device: str | None = None, threads: int | None = None) -> Encoder:
+    """Load the network as the settings say; `device` and `threads` overrule them."""
+    return Encoder(
+        settings.checkpoint or DEFAULT_CHECKPOINT,
+        device=device or settings.device,
+        threads=threads or settings.threads,
+        longer_sides=settings.longer_sides,
+        min_score=settings.detector_score,
+        cache_dir=settings.networks_dir,
+    )
+
+
+def get_service(request: Request) -> Service:
+    """Return what the routes of this application share."""
+    service: Service = request.app.state.service
+    return service
+
+
+def get_session(service: Annotated[Service, Depends(get_service)]) -> Iterator[Session]:
+    """Yield a database session that commits when the route has returned."""
+    with session_scope(service.engine) as session:
+        yield session
+
+
+ServiceDep = Annotated[Service, Depends(get_service)]
+SessionDep = Annotated[Session, Depends(get_session, scope="function")]

@@ -1,0 +1,136 @@
+"""Sends folders of photos to a service; what is known is not sent again, so it can be run at any time."""
+
+import time
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from glob import glob
+from pathlib import Path, PurePosixPath
+
+from app.client import Client, Photo
+from app.settings import LOCK_NAME
+from indexer.errors import GlyphseekError
+
+BATCH_FILES = 16
+BATCH_BYTES = 32 * 2**20
+_NAMES = ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tiff", "heic", "heif", "avif")
+EXTENSIONS = frozenset(f".{name}" for name in _NAMES)
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Report:
+    """What became of the photos: counts by outcome, and name and reason of those that were refused."""
+
+    found: int = 0
+    sent: int = 0
+    known: int = 0
+    indexed: int = 0
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+
+def find_photos(paths: Sequence[str]) -> list[Photo]:
+    """Return the photos that paths, folders, globs and zips name, sorted.
+
+    A file that is named itself is taken whatever its extension; the service decides.
+
+    Raises:
+        GlyphseekError: A path does not exist, a pattern matches nothing, or a zip is damaged.
+    """
+    photos: list[Photo] = []
+    for path in paths:
+        names = [path] if path and Path(path).exists() else sorted(glob(path, recursive=True))
+        if not names:
+            raise GlyphseekError(f"there is no file or folder {path}")
+        for name in names:
+            photos.extend(_photos_at(Path(name)))
+    return photos
+
+
+def _photos_at(path: Path) -> Iterator[Photo]:
+    if path.is_dir():
+        # `glyphseek serve` may keep its data below: its thumbnails are no photos of the user.
+        kept = {lock.parent for lock in path.rglob(LOCK_NAME)}
+        for file in sorted(path.rglob("*")):
+            if file.suffix.lower() in EXTENSIONS and file.is_file() and kept.isdisjoint(file.parents):
+                yield Photo(file.name, file)
+    elif path.suffix.lower() == ".zip":
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for entry in archive.infolist():
+                    name = PurePosixPath(entry.filename)
+                    if name.suffix.lower() in EXTENSIONS and not entry.filename.startswith("__MACOSX/"):
+                        yield Photo(name.name, archive.read(entry))
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as exc:
+            raise GlyphseekError(f"{path} cannot be unpacked: {exc}") from exc
+    else:
+        yield Photo(path.name, path)
+
+
+def ingest(client: Client, photos: Sequence[Photo], *, collection: str, progress: Progress) -> Report:
+    """Send what the service does not know, and wait until it is indexed.
+
+    Args:
+        client: Of the service.
+        photos: To send.
+        collection: Where to put them.
+        progress: Called with a step (`check`, `send` or `index`), how many photos are done, and of how many.
+    """
+    report = Report(found=len(photos))
+    unknown = _unknown(client, photos, collection, report, progress)
+    jobs = []
+    for batch in _batches(unknown):
+        answer = client.upload(batch, collection=collection)
+        jobs.append(answer.job)
+        for item in answer.items:
+            report.known += item.status == "duplicate"
+            if item.status == "rejected":
+                report.refused.append((item.name, item.reason or ""))
+        report.sent += len(batch)
+        progress("send", report.sent, len(unknown))
+    _wait(client, jobs, report, progress)
+    return report
+
+
+def _unknown(
+    client: Client, photos: Sequence[Photo], collection: str, report: Report, progress: Progress
+) -> list[Photo]:
+    digests = []
+    for photo in photos:
+        digests.append(photo.sha256())
+        progress("check", len(digests), len(photos))
+    known = client.known(digests, collection)
+    unknown = {digest: photo for digest, photo in zip(digests, photos, strict=True) if digest not in known}
+    report.known = len(photos) - len(unknown)
+    return list(unknown.values())
+
+
+def _batches(photos: Sequence[Photo]) -> Iterator[list[Photo]]:
+    batch: list[Photo] = []
+    size = 0
+    for photo in photos:
+        if batch and (len(batch) == BATCH_FILES or size + photo.size_bytes > BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(photo)
+        size += photo.size_bytes
+    if batch:
+        yield batch
+
+
+def _wait(client: Client, jobs: list[int], report: Report, progress: Progress) -> None:
+    total = report.sent - len(report.refused)
+    finished = 0
+    while jobs:
+        job = client.job(jobs[0])
+        indexed, failed = job.counts.get("indexed", 0), job.counts.get("failed", 0)
+        progress("index", finished + indexed + failed, total)
+        if not job.done:
+            time.sleep(0.3)
+            continue
+        finished += indexed + failed
+        report.indexed += indexed
+        report.refused.extend((failure.name, failure.reason or "") for failure in job.failures)
+        jobs.pop(0)

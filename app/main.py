@@ -1,0 +1,63 @@
+"""The HTTP application."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+
+from app import problems
+from app.deps import make_service
+from app.routes import collections, events, health, images, jobs, page, search
+from app.settings import Settings
+from model.encoder import Encoder
+
+DESCRIPTION = "Finds photos by the words visible in them. Errors are problem documents (RFC 9457)."
+
+
+def create_app(settings: Settings | None = None, encoder: Encoder | None = None) -> FastAPI:
+    """Return the application.
+
+    Args:
+        settings: Read from the environment if there are none.
+        encoder: The network; loaded at the start of the application if there is none.
+    """
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service = make_service(settings, encoder)
+        service.encoder.encode_texts(
+            ["ready"]
+        )  # prepares the text branch: the first search is as fast as any
+        app.state.service = service
+        starter = threading.Thread(target=service.begin, name="start", daemon=True)
+        starter.start()
+        yield
+        service.stopping.set()
+        starter.join()
+        service.end()
+
+    app = FastAPI(
+        title="glyphseek",
+        description=DESCRIPTION,
+        version=version("glyphseek"),
+        lifespan=lifespan,
+        redirect_slashes=False,
+        responses=problems.documented(421),
+        docs_url=None,  # app.routes.page has them without files from elsewhere
+        redoc_url=None,
+    )
+    hosts = (
+        settings.allowed_hosts
+        if settings.host in ("0.0.0.0", "::")
+        else (*settings.allowed_hosts, settings.host)
+    )
+    app.add_middleware(problems.SmallBodies, max_bytes=problems.MAX_BODY_BYTES, except_path="/images")
+    app.add_middleware(problems.KnownHosts, hosts=hosts)
+    problems.install(app)
+    app.state.pulse = events.Pulse()
+    for module in (images, search, jobs, collections, health, events, page):
+        app.include_router(module.router)
+    return app

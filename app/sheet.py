@@ -1,0 +1,71 @@
+"""A contact sheet: the best photos of a search in one picture, with the matching boxes."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from app.schemas import HitOut, SearchAnswer
+from indexer.images import decode
+
+COLUMNS, CELL, TEXT = 4, 320, 44
+_GROUND, _INK, _BOX = (24, 26, 30), (235, 235, 235), (255, 64, 64)
+
+
+def draw(answers: list[SearchAnswer], load: Callable[[int], bytes], path: Path, *, rows: int = 2) -> None:
+    """Write a sheet.
+
+    Args:
+        answers: Results, each in a block of its own under its query.
+        load: Returns the file of a photo by its id.
+        path: Picture to write; the extension says of which kind.
+        rows: Most rows a query.
+    """
+    blocks = [_block(answer, load, rows) for answer in answers]
+    sheet = Image.new("RGB", (COLUMNS * CELL, sum(block.height for block in blocks)), _GROUND)
+    top = 0
+    for block in blocks:
+        sheet.paste(block, (0, top))
+        top += block.height
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sheet.save(path)
+
+
+def _block(answer: SearchAnswer, load: Callable[[int], bytes], rows: int) -> Image.Image:
+    hits = answer.hits[: rows * COLUMNS]
+    lines = -(-len(hits) // COLUMNS)
+    block = Image.new("RGB", (COLUMNS * CELL, TEXT + lines * (CELL + TEXT)), _GROUND)
+    pen = ImageDraw.Draw(block)
+    pen.text((10, 10), answer.query, fill=_INK, font=ImageFont.load_default(24))
+    for index, hit in enumerate(hits):
+        left, top = index % COLUMNS * CELL, TEXT + index // COLUMNS * (CELL + TEXT)
+        block.paste(_cell(hit, load(hit.image.id)), (left, top))
+        text = hit.boxes[0].text if hit.boxes else ""
+        pen.text(
+            (left + 6, top + CELL + 2),
+            f"{hit.score:.2f}  {text}"[:34],
+            fill=_INK,
+            font=ImageFont.load_default(15),
+        )
+        pen.text(
+            (left + 6, top + CELL + 21),
+            hit.image.name[:40],
+            fill=(160, 160, 160),
+            font=ImageFont.load_default(13),
+        )
+    return block
+
+
+def _cell(hit: HitOut, data: bytes) -> Image.Image:
+    width, height = hit.image.width, hit.image.height
+    scale = (CELL - 8) / max(width, height)
+    pixels = decode(io.BytesIO(data), max_pixels=width * height, max_side=2 * CELL)
+    image = Image.fromarray(pixels).resize((max(1, round(width * scale)), max(1, round(height * scale))))
+    pen = ImageDraw.Draw(image)
+    for number, box in enumerate(hit.boxes):
+        corners = [(x * scale, y * scale) for x, y in box.quad]
+        pen.polygon(corners, outline=_BOX, width=3 if number == 0 else 1)
+    cell = Image.new("RGB", (CELL, CELL), _GROUND)
+    cell.paste(image, ((CELL - image.width) // 2, (CELL - image.height) // 2))
+    return cell

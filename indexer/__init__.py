@@ -1,0 +1,1 @@
+"""Photos in, ranked photos out: Postgres, the vector index and the worker."""

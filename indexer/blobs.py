@@ -1,0 +1,167 @@
+"""Photo files and thumbnails on disk, named by the SHA-256 of the photo; callers hold the locks."""
+
+import errno
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from indexer.errors import NotFound, StorageFull
+
+
+@contextmanager
+def reporting_full_disk() -> Iterator[None]:
+    """Turn "no space left" and "quota exceeded", raised by any write in the body, into StorageFull."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull from exc
+        raise
+
+
+class BlobStore:
+    """Files under one folder: `photos/ab/cd/<sha256>`, `thumbnails/ab/cd/<sha256>.jpg`, `tmp/`.
+
+    A file appears under its name only when all of it is on disk. Methods that take a sha256 raise ValueError
+    unless it is 64 lower-case hex digits, so that no name from outside becomes a path.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._photos, self._thumbnails, self._tmp = (root / name for name in ("photos", "thumbnails", "tmp"))
+        with reporting_full_disk():
+            for folder in (self._photos, self._thumbnails, self._tmp):
+                folder.mkdir(parents=True, exist_ok=True)
+            _fsync(root)
+
+    def temporary(self) -> Path:
+        """Return an unused path, on the same file system, to write a photo to; `put` moves it into place."""
+        return self._tmp / uuid.uuid4().hex
+
+    def put(self, temporary: Path, sha256: str) -> None:
+        """Move a written file into place; when this returns, it survives a power cut.
+
+        Args:
+            temporary: A path from `temporary()`; left where it is if this fails.
+            sha256: Digest of its bytes. If they are stored already, they are replaced by themselves.
+
+        Raises:
+            StorageFull: No space left.
+        """
+        _move_into_place(temporary, self.path(sha256))
+
+    def path(self, sha256: str) -> Path:
+        """Return where a photo is, or would be."""
+        return _sharded(self._photos, sha256)
+
+    def thumbnail_path(self, sha256: str) -> Path:
+        """Return where a photo's thumbnail is, or would be."""
+        return _sharded(self._thumbnails, sha256).with_suffix(".jpg")
+
+    def exists(self, sha256: str) -> bool:
+        """Tell whether the photo is stored."""
+        return self.path(sha256).is_file()
+
+    def open(self, sha256: str) -> BinaryIO:
+        """Open a photo for reading.
+
+        Raises:
+            NotFound: It is not stored.
+        """
+        try:
+            return self.path(sha256).open("rb")
+        except FileNotFoundError as exc:
+            raise NotFound("the file of this photo is not there") from exc
+
+    def write_thumbnail(self, sha256: str, data: bytes) -> None:
+        """Store a thumbnail, all of it or nothing, in place of an earlier one.
+
+        Raises:
+            StorageFull: No space left.
+        """
+        target, temporary = self.thumbnail_path(sha256), self.temporary()
+        try:
+            with reporting_full_disk():
+                temporary.write_bytes(data)
+            _move_into_place(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def delete(self, sha256: str) -> None:
+        """Remove a photo and its thumbnail; what is not there is no error."""
+        self.path(sha256).unlink(missing_ok=True)
+        self.thumbnail_path(sha256).unlink(missing_ok=True)
+
+    def free_bytes(self) -> int:
+        """Return how many bytes can still be written."""
+        return shutil.disk_usage(self._root).free
+
+    def sweep(self, known: Callable[[str], bool], older_than_seconds: float) -> int:
+        """Remove old temporaries, and old photos and thumbnails that no row knows.
+
+        Args:
+            known: Tells whether a sha256 is still needed. Before it answers False it must hold the lock of
+                that sha256, and keep it until this returns: else an upload of the same bytes could come in
+                between.
+            older_than_seconds: Spare younger files, whose row may not be committed yet.
+
+        Returns:
+            How many files were removed.
+        """
+        newest = time.time() - older_than_seconds
+        removed = sum(_remove_older(path, newest) for path in self._tmp.iterdir())
+        for folder in (self._photos, self._thumbnails):
+            for path in folder.glob("*/*/*"):
+                # Age counts again after `known`: before that had the lock, somebody may have put the photo.
+                if _is_sha256(path.stem) and _is_older(path, newest) and not known(path.stem):
+                    removed += _remove_older(path, newest)
+        return removed
+
+
+def _is_sha256(text: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{64}", text) is not None
+
+
+def _sharded(folder: Path, sha256: str) -> Path:
+    if not _is_sha256(sha256):
+        raise ValueError("a sha256 is 64 lower-case hex digits")
+    return folder / sha256[:2] / sha256[2:4] / sha256
+
+
+def _move_into_place(temporary: Path, target: Path) -> None:
+    with reporting_full_disk():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _fsync(temporary)
+        os.replace(temporary, target)
+        for folder in target.parents[
+            :3
+        ]:  # ab/cd, ab and photos: all of them may be new or hold something new
+            _fsync(folder)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_older(path: Path, newest: float) -> bool:
+    try:
+        return path.stat().st_mtime <= newest
+    except FileNotFoundError:  # somebody else was faster
+        return False
+
+
+def _remove_older(path: Path, newest: float) -> bool:
+    if not _is_older(path, newest):
+        return False
+    path.unlink(missing_ok=True)
+    return True

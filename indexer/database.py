@@ -1,0 +1,193 @@
+"""Connections to Postgres: engine, session, migrations and notifications."""
+
+import logging
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, func, make_url, select
+from sqlalchemy import Engine as Engine  # for those who may not import sqlalchemy
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import Session as Session
+
+import indexer
+from indexer.errors import DatabaseUnavailable, StorageFull
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_SECONDS = 5
+STATEMENT_TIMEOUT_MS = 60_000
+CHANGE_CHANNEL = "glyphseek_changes"  # news for the vector indexes
+QUEUE_CHANNEL = "glyphseek_queue"  # news for the workers
+
+
+def database_url(url: str | URL) -> URL:
+    """Return `url` with the driver that glyphseek uses; `postgres://` and `postgresql://` are understood.
+
+    Raises:
+        ValueError: it is no URL of a Postgres.
+    """
+    try:
+        parsed = make_url(url)
+    except sqlalchemy.exc.ArgumentError as exc:
+        raise ValueError("the database URL cannot be read") from exc
+    if parsed.drivername.split("+")[0] not in ("postgres", "postgresql"):
+        raise ValueError(f"the database URL must begin with postgresql://, not {parsed.drivername}://")
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def create_engine(url: str | URL, *, pool_size: int = 10) -> Engine:
+    """Return an engine for `url`; nothing is connected yet.
+
+    A connection that died is noticed before use, connecting gives up after 5 s, a statement after 60 s,
+    and a dead host is noticed within about 20 s.
+    """
+    return sqlalchemy.create_engine(
+        database_url(url),
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_timeout=CONNECT_TIMEOUT_SECONDS,
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "tcp_user_timeout": 20_000,
+            "application_name": "glyphseek",
+            "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
+        },
+    )
+
+
+@contextmanager
+def driver_errors() -> Iterator[None]:
+    """Turn errors of the connection into `DatabaseUnavailable`, and a full disk into `StorageFull`."""
+    try:
+        yield
+    except DBAPIError as exc:
+        if isinstance(exc.orig, psycopg.errors.DiskFull):
+            raise StorageFull from exc
+        if exc.connection_invalidated or isinstance(exc, OperationalError | InterfaceError):
+            raise DatabaseUnavailable from exc
+        raise
+    except PoolTimeout as exc:
+        raise DatabaseUnavailable from exc
+
+
+@contextmanager
+def session_scope(engine: Engine) -> Iterator[Session]:
+    """Yield a session; commit at the end of the block, roll back on any error.
+
+    Objects stay readable after the block.
+
+    Raises:
+        DatabaseUnavailable: Postgres cannot be reached, or gave up in the middle.
+        StorageFull: the disk of the database is full.
+    """
+    with driver_errors(), Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def snapshot_scope(engine: Engine) -> Iterator[Session]:
+    """Yield a session for reading whose statements all see the database of one moment.
+
+    Raises:
+        DatabaseUnavailable: Postgres cannot be reached, or gave up in the middle.
+    """
+    with driver_errors(), engine.connect() as connection:
+        connection = connection.execution_options(isolation_level="REPEATABLE READ")
+        with Session(connection, expire_on_commit=False) as session, session.begin():
+            yield session
+
+
+def _alembic_config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(indexer.__file__).parent.parent / "migrations"))
+    return config
+
+
+def migrate(url: str | URL) -> None:
+    """Bring the tables of `url` to the newest revision; safe to run twice and by several processes at once.
+
+    Alembic keeps its context in a module: one thread of a process at a time.
+
+    Raises:
+        DatabaseUnavailable: Postgres cannot be reached.
+    """
+    # Without a statement timeout: a migration of a big table may take long.
+    engine = sqlalchemy.create_engine(
+        database_url(url), connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS}
+    )
+    config = _alembic_config()
+    try:
+        with driver_errors(), engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    finally:
+        engine.dispose()
+
+
+@dataclass(frozen=True)
+class MigrationState:
+    """Revision of the tables as they are (`None`: no tables) and as this program needs them."""
+
+    current: str | None
+    head: str | None
+
+    @property
+    def up_to_date(self) -> bool:
+        """Whether the tables are the ones that this program needs."""
+        return self.current == self.head
+
+
+def migration_state(engine: Engine) -> MigrationState:
+    """Return how the tables stand.
+
+    Raises:
+        DatabaseUnavailable: Postgres cannot be reached.
+    """
+    head = ScriptDirectory.from_config(_alembic_config()).get_current_head()
+    with driver_errors(), engine.connect() as connection:
+        return MigrationState(MigrationContext.configure(connection).get_current_revision(), head)
+
+
+def notify(session: Session, channel: str) -> None:
+    """Wake everyone who listens to `channel` at the commit of this transaction."""
+    session.execute(select(func.pg_notify(channel, "")))
+
+
+def listen(
+    url: str | URL, channel: str, stop: threading.Event, *, poll_seconds: float = 1.0
+) -> Generator[None, None, None]:
+    """Yield at once, and then whenever `channel` is notified or `poll_seconds` have passed, until `stop`.
+
+    A notification can be lost with its connection, so a yield says "look", not "there is something". While
+    Postgres is away the yields go on every `poll_seconds`. Ends within `poll_seconds` of `stop`.
+    """
+    conninfo = database_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    while not stop.is_set():
+        try:
+            with psycopg.connect(
+                conninfo, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
+            ) as connection:
+                connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))
+                while not stop.is_set():
+                    yield
+                    # Ends early at the first notification; what waits already is taken with it.
+                    for _ in connection.notifies(timeout=poll_seconds, stop_after=1):
+                        pass
+        except psycopg.Error as exc:
+            log.warning(
+                "no notifications from Postgres, polling",
+                extra={"action": "listen", "channel": channel, "error": str(exc)},
+            )
+            yield
+            stop.wait(poll_seconds)

@@ -1,0 +1,1 @@
+"""The network of scene text retrieval; `model.encoder` is its door."""

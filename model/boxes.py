@@ -1,0 +1,75 @@
+"""Geometry of text regions.
+
+Shapes: box (4,) xyxy in pixels; quad (4, 2), clockwise from the corner where reading starts;
+rotated box (5,) = centre x, centre y, width along the reading direction, height, angle in radians.
+"""
+
+import torch
+from torch import Tensor
+
+
+def rotated_to_quads(rotated: Tensor) -> Tensor:
+    """Return the corners (N, 4, 2) of rotated boxes (N, 5)."""
+    centre, size, angle = rotated[:, :2], rotated[:, 2:4], rotated[:, 4]
+    corners = rotated.new_tensor([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]])
+    offsets = size[:, None] * corners  # N 4 2
+    cos, sin = angle.cos()[:, None], angle.sin()[:, None]
+    x = offsets[..., 0] * cos - offsets[..., 1] * sin
+    y = offsets[..., 0] * sin + offsets[..., 1] * cos
+    return torch.stack([x, y], dim=-1) + centre[:, None]
+
+
+def quads_to_rotated(quads: Tensor) -> Tensor:
+    """Return rotated boxes (N, 5) with the mean width, height and direction of quads (N, 4, 2)."""
+    top, bottom = quads[:, 1] - quads[:, 0], quads[:, 2] - quads[:, 3]
+    left, right = quads[:, 3] - quads[:, 0], quads[:, 2] - quads[:, 1]
+    along = top + bottom
+    width = (top.norm(dim=1) + bottom.norm(dim=1)) / 2
+    height = (left.norm(dim=1) + right.norm(dim=1)) / 2
+    angle = torch.atan2(along[:, 1], along[:, 0])
+    return torch.cat([quads.mean(1), torch.stack([width, height, angle], dim=1)], dim=1)
+
+
+def quads_to_boxes(quads: Tensor) -> Tensor:
+    """Return the axis-aligned hulls (N, 4) xyxy of quads (N, 4, 2)."""
+    return torch.cat([quads.amin(1), quads.amax(1)], dim=1)
+
+
+def boxes_to_quads(boxes: Tensor) -> Tensor:
+    """Return the corners (N, 4, 2) of boxes (N, 4) xyxy."""
+    x0, y0, x1, y1 = boxes.unbind(1)
+    return torch.stack([x0, y0, x1, y0, x1, y1, x0, y1], dim=1).view(-1, 4, 2)
+
+
+def widen_quads(quads: Tensor, along: float, across: float) -> Tensor:
+    """Return quads (N, 4, 2) grown on every side, in multiples of their height.
+
+    Args:
+        quads: Corners, clockwise from the reading start.
+        along: Margin before and behind the word, in heights.
+        across: Margin above and below the word, in heights.
+    """
+    height = ((quads[:, 3] - quads[:, 0]).norm(dim=1) + (quads[:, 2] - quads[:, 1]).norm(dim=1)) / 2
+    right = _unit(quads[:, 1] - quads[:, 0] + quads[:, 2] - quads[:, 3]) * (height * along)[:, None]
+    down = _unit(quads[:, 3] - quads[:, 0] + quads[:, 2] - quads[:, 1]) * (height * across)[:, None]
+    return quads + torch.stack([-right - down, right - down, right + down, down - right], dim=1)
+
+
+def _unit(vectors: Tensor) -> Tensor:
+    length: Tensor = vectors.norm(dim=1, keepdim=True)
+    return vectors / length.clamp(min=1e-6)
+
+
+def clip_boxes(boxes: Tensor, width: int, height: int) -> Tensor:
+    """Return boxes (N, 4) cut at the edges of a picture of `width` x `height` pixels."""
+    limit = boxes.new_tensor([width, height, width, height])
+    return torch.minimum(boxes.clamp(min=0), limit)
+
+
+def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
+    """Return the intersection over union (N, M) of boxes (N, 4) and (M, 4), in [0, 1]."""
+    low = torch.maximum(first[:, None, :2], second[None, :, :2])
+    high = torch.minimum(first[:, None, 2:], second[None, :, 2:])
+    inter = (high - low).clamp(min=0).prod(-1)
+    area = (first[:, 2:] - first[:, :2]).prod(-1)[:, None] + (second[:, 2:] - second[:, :2]).prod(-1)
+    return inter / (area - inter).clamp(min=1e-6)

@@ -1,0 +1,171 @@
+"""Word proposals: feature pyramid and anchor-free head with angle.
+
+After FCOS (Tian et al., ICCV 2019), which the paper builds on; each point predicts one word in a frame that
+is turned by an angle, so that slanted words are cropped upright.
+
+Shape legend: B batch, C channels, L levels (strides 4, 8, 16, 32), P points of all levels, N proposals.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.ops import nms
+
+from model import boxes
+from model.backbone import Trunk, TrunkConfig
+
+STRIDES = (4, 8, 16, 32)
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+class SeparableBlock(nn.Sequential):
+    """Depthwise 5 x 5 and pointwise convolution, each with batch norm, then ReLU."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(
+            nn.Conv2d(channels, channels, 5, 1, 2, groups=channels, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(),
+        )
+
+
+class FeaturePyramid(nn.Module):
+    """Brings every map of the trunk to C channels and adds the coarser ones to the finer."""
+
+    def __init__(self, inputs: tuple[int, ...], channels: int) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(size, channels, 1) for size in inputs)
+        self.smooth = nn.ModuleList(SeparableBlock(channels) for _ in inputs)
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        """Map trunk features, the finest first, to as many maps (B, C, H, W)."""
+        merged = [lateral(x) for lateral, x in zip(self.lateral, maps, strict=True)]
+        for level in range(len(merged) - 2, -1, -1):
+            merged[level] = merged[level] + F.interpolate(merged[level + 1], scale_factor=2.0, mode="nearest")
+        return [smooth(x) for smooth, x in zip(self.smooth, merged, strict=True)]
+
+
+class WordHead(nn.Module):
+    """Shared towers that predict score, overlap, sides and angle at every point."""
+
+    def __init__(self, channels: int, levels: int) -> None:
+        super().__init__()
+        self.score_tower = nn.Sequential(SeparableBlock(channels), SeparableBlock(channels))
+        self.shape_tower = nn.Sequential(SeparableBlock(channels), SeparableBlock(channels))
+        self.score = nn.Conv2d(channels, 1, 3, 1, 1)
+        self.overlap = nn.Conv2d(channels, 1, 3, 1, 1)
+        self.shape = nn.Conv2d(channels, 5, 3, 1, 1)
+        self.scale = nn.Parameter(torch.ones(levels))
+        if self.score.bias is not None:
+            nn.init.constant_(self.score.bias, -math.log(99))  # prior of 0.01, as in focal loss
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """Return raw predictions (B, P, 7): score, overlap, 4 log sides, angle before tanh."""
+        outputs = []
+        for level, x in enumerate(maps):
+            shape_features = self.shape_tower(x)
+            shape = self.shape(shape_features)
+            sides = shape[:, :4] * self.scale[level]
+            raw = [self.score(self.score_tower(x)), self.overlap(shape_features), sides, shape[:, 4:]]
+            outputs.append(torch.cat(raw, dim=1).flatten(2))
+        return torch.cat(outputs, dim=2).transpose(1, 2)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Words found in one picture, best first: rotated boxes (N, 5) in input pixels, scores (N,)."""
+
+    rotated: Tensor
+    scores: Tensor
+
+
+class Detector(nn.Module):
+    """Trunk, feature pyramid and word head."""
+
+    def __init__(self, trunk: TrunkConfig, channels: int) -> None:
+        super().__init__()
+        self.trunk = Trunk(trunk)
+        self.pyramid = FeaturePyramid(trunk.channels, channels)
+        self.head = WordHead(channels, len(trunk.channels))
+        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(3, 1, 1) * 255, persistent=False)
+        self.mean: Tensor
+        self.std: Tensor
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Map RGB images (B, 3, H, W) in 0-255 to maps (B, C, H / stride, W / stride), the finest first."""
+        bgr = (images.flip(1) - self.mean) / self.std
+        maps: list[Tensor] = self.pyramid(self.trunk(bgr))
+        return maps
+
+    def predict(self, images: Tensor) -> Tensor:
+        """Map RGB images (B, 3, H, W) in 0-255 to raw predictions (B, P, 7); for training."""
+        result: Tensor = self.head(self.features(images))
+        return result
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map RGB images (B, 3, H, W) in 0-255, sides multiples of 32, to decoded points.
+
+        Returns:
+            (B, P, 6): score in [0, 1], distances left, top, right, bottom in units of the point's stride, and
+            angle in radians, at most an eighth of a turn.
+        """
+        return activate(self.predict(images))
+
+
+def activate(raw: Tensor) -> Tensor:
+    """Turn raw predictions (..., 7) into scores, sides in strides and angles (..., 6)."""
+    score = (raw[..., :1].sigmoid() * raw[..., 1:2].sigmoid()).sqrt()
+    sides = raw[..., 2:6].clamp(-4, 5).exp() * 2
+    return torch.cat([score, sides, raw[..., 6:].tanh() * (math.pi / 4)], dim=-1)
+
+
+def point_grid(height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Return centres (P, 2) in pixels and strides (P,) of the points of a picture of this size."""
+    centres, strides = [], []
+    for stride in STRIDES:
+        y, x = torch.meshgrid(torch.arange(height // stride), torch.arange(width // stride), indexing="ij")
+        centres.append((torch.stack([x, y], dim=-1).reshape(-1, 2) + 0.5) * stride)
+        strides.append(torch.full((len(centres[-1]),), float(stride)))
+    return torch.cat(centres), torch.cat(strides)
+
+
+def decode_points(points: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
+    """Return rotated boxes (P, 5) in pixels from activated predictions (P, 6)."""
+    left, top, right, bottom = (points[:, 1:5] * strides[:, None]).unbind(1)
+    angle = points[:, 5]
+    x, y = (right - left) / 2, (bottom - top) / 2
+    cos, sin = angle.cos(), angle.sin()
+    centre = centres + torch.stack([x * cos - y * sin, x * sin + y * cos], dim=1)
+    return torch.cat([centre, torch.stack([left + right, top + bottom, angle], dim=1)], dim=1)
+
+
+def select(
+    points: Tensor, height: int, width: int, *, min_score: float, iou_threshold: float = 0.5, top_k: int = 100
+) -> Detections:
+    """Choose the words of one picture from its points.
+
+    Args:
+        points: Activated predictions (P, 6) of a picture of `height` x `width` pixels.
+        height: Input height in pixels.
+        width: Input width in pixels.
+        min_score: Points below it are dropped.
+        iou_threshold: Overlap of axis-aligned hulls above which the weaker word is dropped.
+        top_k: At most so many words.
+    """
+    kept = (points[:, 0] > min_score).nonzero().squeeze(1)
+    if len(kept) > 2400:  # 600 a level is more than any photo needs
+        kept = kept[points[kept, 0].topk(2400).indices]
+    centres, strides = point_grid(height, width)
+    centres, strides = centres.to(points.device), strides.to(points.device)
+    rotated = decode_points(points[kept], centres[kept], strides[kept])
+    scores = points[kept, 0]
+    hulls = boxes.quads_to_boxes(boxes.rotated_to_quads(rotated))
+    best = nms(hulls, scores, iou_threshold)[:top_k]
+    return Detections(rotated[best], scores[best])

@@ -1,0 +1,79 @@
+"""The two halves of the similarity: Image-S2SM and the text branch (paper, section 3 and Table 1).
+
+Both end in T x C = 15 x 128 numbers; tanh, flattening and normalisation make them an embedding whose inner
+product with another is the cosine similarity of Eq. 1.
+
+Shape legend: N words, S steps, L characters, T = 15, C = 128, H = 256 hidden units a direction.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def embed(sequence: Tensor) -> Tensor:
+    """Return unit vectors (N, T * C) of sequences (N, T, C); Eq. 1 is then an inner product."""
+    return F.normalize(sequence.tanh().flatten(1), dim=1)
+
+
+class ImageBranch(nn.Module):
+    """Image-S2SM on the reading trunk's steps: convolution over time, BiLSTM, projection."""
+
+    def __init__(self, features: int, hidden: int, channels: int, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+        self.convolution = nn.Conv1d(features, hidden, 3, padding=1)
+        self.recurrent = nn.LSTM(hidden, hidden, batch_first=True, bidirectional=True)
+        self.project = nn.Linear(2 * hidden, channels)
+
+    def forward(self, sequence: Tensor) -> Tensor:
+        """Map a reading sequence (N, S, features) to (N, T, C)."""
+        resampled = F.interpolate(
+            sequence.transpose(1, 2), size=self.steps, mode="linear", align_corners=True
+        )
+        x = self.convolution(resampled).relu().transpose(1, 2)
+        result: Tensor = self.project(self.recurrent(x)[0])
+        return result
+
+
+class TextBranch(nn.Module):
+    """Word embedding stretched to T steps, pointwise convolution, BiLSTM, projection."""
+
+    def __init__(self, characters: int, hidden: int, channels: int, steps: int) -> None:
+        super().__init__()
+        self.steps = steps
+        self.embedding = nn.Embedding(characters + 1, hidden)  # number 0 is the unknown character
+        self.pointwise = nn.Linear(hidden, hidden)  # the 1 x 1 convolution of Table 1
+        self.recurrent = nn.LSTM(hidden, hidden, batch_first=True, bidirectional=True)
+        self.project = nn.Linear(2 * hidden, channels)
+
+    def forward(self, numbers: Tensor, stretch: Tensor) -> Tensor:
+        """Map character numbers (N, L) and their stretch matrices (N, T, L) to (N, T, C)."""
+        x = self.pointwise(stretch @ self.embedding(numbers)).relu()
+        result: Tensor = self.project(self.recurrent(x)[0])
+        return result
+
+
+def stretch_words(words: Sequence[Sequence[int]], steps: int) -> tuple[Tensor, Tensor]:
+    """Prepare words for the text branch.
+
+    Args:
+        words: Character numbers of each word, none empty.
+        steps: T, the length they are stretched to.
+
+    Returns:
+        Numbers int64 (N, L), padded with 0, and matrices float32 (N, T, L) that interpolate each word
+        linearly along its own length, first and last character at the ends.
+    """
+    longest = max(len(word) for word in words)
+    numbers = torch.zeros(len(words), longest, dtype=torch.long)
+    stretch = torch.zeros(len(words), steps, longest)
+    for row, word in enumerate(words):
+        numbers[row, : len(word)] = torch.tensor(word)
+        identity = torch.eye(len(word))[None]
+        stretch[row, :, : len(word)] = F.interpolate(identity, size=steps, mode="linear", align_corners=True)[
+            0
+        ].T
+    return numbers, stretch

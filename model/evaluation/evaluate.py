@@ -1,0 +1,186 @@
+"""Measures a network on annotated photos: retrieval, recall of words, speed.
+
+Protocol of scene text retrieval: query and truth are folded to the characters of the network; a photo is
+relevant if one of its readable words equals the query; its score is that of its best proposal; average
+precision is taken over the full ranking of all photos and averaged over the queries.
+"""
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.encoder import Encoder, Proposals
+from model.evaluation.dataset import Photo, read_photos
+from model.evaluation.metrics import average_precision, best_overlaps, photo_scores
+
+MIN_QUERY_LETTERS = 3
+FREQUENT_QUERIES = 100
+RECALL_THRESHOLDS = (0.5, 0.7)
+
+Queries = dict[str, set[str]]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What was measured.
+
+    Attributes:
+        photos: Number of photos.
+        queries: Number of queries.
+        mean_average_precision: Over all queries, in [0, 1].
+        frequent_average_precision: Over the 100 queries with most relevant photos (ties by name), in [0, 1].
+        recall: IoU threshold -> share of the readable words of which a proposal overlaps at least so much.
+        top_k: Best proposals of a photo that count for the recall.
+        proposals_per_photo: Mean number.
+        photos_per_second: Of the network alone, without reading files, the first photo not counted.
+        average_precisions: Of every query.
+    """
+
+    photos: int
+    queries: int
+    mean_average_precision: float
+    frequent_average_precision: float
+    recall: dict[str, float]
+    top_k: int
+    proposals_per_photo: float
+    photos_per_second: float
+    average_precisions: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+def read_queries(path: Path) -> Queries | list[str]:
+    """Return queries: words with the names of their relevant photos, or a list of words alone.
+
+    Raises:
+        ValueError: the file is missing, or holds neither.
+    """
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as exc:
+        raise ValueError(f"{path} cannot be read: {exc}") from exc
+    if isinstance(values, list) and values and all(isinstance(word, str) for word in values):
+        return values
+    if isinstance(values, dict) and values and all(isinstance(names, list) for names in values.values()):
+        return {word: set(map(str, names)) for word, names in values.items()}
+    raise ValueError(f"{path} is neither a list of words nor an object of word: [image, ...]")
+
+
+def words_of(photos: list[Photo], fold: Callable[[str], str]) -> Queries:
+    """Return every readable, folded word with the names of the photos that show it."""
+    found: Queries = defaultdict(set)
+    for photo in photos:
+        for word in photo.words:
+            if word.text and not word.ignore:
+                found[fold(word.text)].add(photo.name)
+    found.pop("", None)
+    return dict(found)
+
+
+def choose_queries(
+    asked: Queries | list[str] | None, photos: list[Photo], fold: Callable[[str], str]
+) -> Queries:
+    """Return the queries with their relevant photos; without a wish all words of three letters or more.
+
+    Raises:
+        ValueError: a query has no relevant photo, or there is no query.
+    """
+    if isinstance(asked, dict):
+        queries = asked
+    else:
+        words = words_of(photos, fold)
+        chosen = (
+            [word for word in words if len(word) >= MIN_QUERY_LETTERS] if asked is None else map(fold, asked)
+        )
+        queries = {word: words.get(word, set()) for word in sorted(chosen)}
+    names = {photo.name for photo in photos}
+    lost = [word for word, relevant in queries.items() if not relevant & names]
+    if lost:
+        raise ValueError(f"no photo shows the queries {', '.join(lost[:5])}{' ...' if len(lost) > 5 else ''}")
+    if not queries:
+        raise ValueError(f"no photo shows a readable word of {MIN_QUERY_LETTERS} letters")
+    return queries
+
+
+def frequent(queries: Queries, count: int = FREQUENT_QUERIES) -> list[str]:
+    """Return the queries with most relevant photos, ties by name."""
+    return sorted(queries, key=lambda word: (-len(queries[word]), word))[:count]
+
+
+def evaluate(
+    encoder: Encoder,
+    dataset: Path,
+    queries: Path | None = None,
+    *,
+    progress: Progress | None = None,
+    top_k: int = 100,
+) -> Result:
+    """Measure an encoder on a data set.
+
+    Args:
+        encoder: The network, with its own limits on score and number of proposals.
+        dataset: JSON lines, see `model.evaluation.dataset`.
+        queries: JSON, see `read_queries`; by default all distinct readable words of three letters or more.
+        progress: Called with the number of photos done and of all, after each photo.
+        top_k: Best proposals of a photo that count for the recall.
+
+    Raises:
+        ValueError: a file is not as it should be.
+        OSError: a photo cannot be read.
+    """
+    photos = read_photos(dataset)
+    chosen = choose_queries(read_queries(queries) if queries else None, photos, encoder.charset.fold)
+    words = encoder.encode_texts(list(chosen))
+    scores = np.empty((len(chosen), len(photos)), np.float32)
+    overlaps: list[NDArray[np.float32]] = []
+    proposal_count, seconds = 0, 0.0
+    for index, photo in enumerate(photos):
+        pixels = photo.pixels()
+        started = time.perf_counter()
+        found = encoder.encode_images([pixels])[0]
+        seconds += (time.perf_counter() - started) if index else 0.0
+        proposal_count += len(found.scores)
+        scores[:, index] = photo_scores(words, found.embeddings)
+        overlaps.append(_overlaps(photo, found, top_k))
+        if progress:
+            progress(index + 1, len(photos))
+    precisions = _average_precisions(scores, chosen, [photo.name for photo in photos])
+    return Result(
+        photos=len(photos),
+        queries=len(chosen),
+        mean_average_precision=float(np.mean(list(precisions.values()))),
+        frequent_average_precision=float(np.mean([precisions[word] for word in frequent(chosen)])),
+        recall=_recall(np.concatenate(overlaps)),
+        top_k=top_k,
+        proposals_per_photo=proposal_count / len(photos),
+        photos_per_second=(len(photos) - 1) / seconds if seconds else 0.0,
+        average_precisions=precisions,
+    )
+
+
+def _overlaps(photo: Photo, found: Proposals, top_k: int) -> NDArray[np.float32]:
+    truth = [word.box for word in photo.words if word.text and not word.ignore]
+    return best_overlaps(np.array(truth, np.float32).reshape(-1, 4), found.boxes[:top_k])
+
+
+def _recall(overlaps: NDArray[np.float32]) -> dict[str, float]:
+    if not len(overlaps):
+        return {str(threshold): 0.0 for threshold in RECALL_THRESHOLDS}
+    return {str(threshold): float((overlaps >= threshold).mean()) for threshold in RECALL_THRESHOLDS}
+
+
+def _average_precisions(scores: NDArray[np.float32], queries: Queries, names: list[str]) -> dict[str, float]:
+    return {
+        word: average_precision(row, np.array([name in relevant for name in names]), names)
+        for row, (word, relevant) in zip(scores, queries.items(), strict=True)
+    }

@@ -1,0 +1,96 @@
+"""Reading trunk of PP-OCRv6 small: word crops to a sequence of features, and its CTC classifier.
+
+Source: PP-OCRv6 (Baidu, Apache-2.0), as shipped in the wheel `rapidocr` 3.10.0; the neck is SVTR-like
+(Du et al., IJCAI 2022). Shape legend: N crops, W crop width, S = W / 8 steps, C features a step.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model.backbone import Trunk, TrunkConfig
+
+
+class ConvNormSwish(nn.Sequential):
+    """Convolution without bias, batch norm, swish."""
+
+    def __init__(self, channels: int, out: int, kernel: tuple[int, int] = (1, 1), groups: int = 1) -> None:
+        padding = (kernel[0] // 2, kernel[1] // 2)
+        super().__init__(
+            nn.Conv2d(channels, out, kernel, padding=padding, groups=groups, bias=False),
+            nn.BatchNorm2d(out),
+            nn.SiLU(),
+        )
+
+
+class MixingBlock(nn.Module):
+    """Self-attention over the steps, then a perceptron, each with layer norm first and a residual."""
+
+    def __init__(self, channels: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_attention = nn.LayerNorm(channels, eps=1e-5)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.project = nn.Linear(channels, channels)
+        self.norm_perceptron = nn.LayerNorm(channels, eps=1e-5)
+        self.expand = nn.Linear(channels, 2 * channels)
+        self.reduce = nn.Linear(2 * channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map steps (N, S, C) to steps of the same shape."""
+        query, key, value = self.qkv(self.norm_attention(x)).unflatten(2, (3, self.heads, -1)).unbind(2)
+        mixed = F.scaled_dot_product_attention(
+            query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+        )
+        x = x + self.project(mixed.transpose(1, 2).flatten(2))
+        result: Tensor = x + self.reduce(F.silu(self.expand(self.norm_perceptron(x))))
+        return result
+
+
+class Recognizer(nn.Module):
+    """Trunk, sequence neck and character classifier."""
+
+    def __init__(self, trunk: TrunkConfig, channels: int, heads: int, classes: int) -> None:
+        super().__init__()
+        self.trunk = Trunk(trunk)
+        self.shortcut = ConvNormSwish(trunk.channels[-1], channels)
+        self.enter = ConvNormSwish(trunk.channels[-1], channels)
+        self.local = ConvNormSwish(channels, channels, (1, 7), groups=channels)
+        self.blocks = nn.ModuleList(MixingBlock(channels, heads) for _ in range(2))
+        self.norm = nn.LayerNorm(channels, eps=1e-6)
+        self.classifier = nn.Linear(channels, classes)
+
+    def features(self, crops: Tensor) -> Tensor:
+        """Map RGB crops (N, 3, 48, W) in 0-255 to a sequence (N, W / 8, C)."""
+        bgr = crops.flip(1) / 127.5 - 1
+        pooled = F.avg_pool2d(self.trunk(bgr)[-1], (3, 2))
+        x = self.enter(pooled)
+        x = (x + self.local(x)).squeeze(2).transpose(1, 2)
+        for block in self.blocks:
+            x = block(x)
+        sequence: Tensor = self.norm(x) + self.shortcut(pooled).squeeze(2).transpose(1, 2)
+        return sequence
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the sequence (N, S, C) and the character logits (N, S, classes), blank first."""
+        sequence = self.features(crops)
+        return sequence, self.classifier(sequence)
+
+
+def read(logits: Tensor, characters: str) -> tuple[list[str], Tensor]:
+    """Decode logits (N, S, 1 + len(characters)) greedily.
+
+    Returns:
+        The words, and for each the lowest probability of its characters in [0, 1] (0 for an empty word).
+    """
+    probability, number = logits.softmax(-1).max(-1)
+    first = torch.ones_like(number, dtype=torch.bool)
+    first[:, 1:] = number[:, 1:] != number[:, :-1]
+    spoken = first & (number > 0)
+    confidence = torch.where(spoken, probability, torch.ones_like(probability)).amin(1)
+    confidence = torch.where(spoken.any(1), confidence, torch.zeros_like(confidence))
+    words = [
+        "".join(characters[index - 1] for index in row[mask].tolist())
+        for row, mask in zip(number.cpu(), spoken.cpu(), strict=True)
+    ]
+    return words, confidence

@@ -1,0 +1,89 @@
+"""The whole network: detection, reading and the two branches of the similarity."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from model.backbone import TrunkConfig
+from model.charset import LATIN
+from model.detector import Detector
+from model.embedder import ImageBranch, TextBranch, embed
+from model.recognizer import Recognizer
+from model.refiner import Refiner
+
+_GATED = (True, False)
+# PP-OCRv6 small.
+DETECTION_TRUNK = TrunkConfig(
+    stem=24, channels=(48, 96, 192, 384), excite=(_GATED, _GATED, _GATED * 2, _GATED), stride=(2, 2)
+)
+READING_TRUNK = TrunkConfig(
+    stem=48, channels=(96, 192, 384), excite=((True, False, False), _GATED * 3, _GATED), stride=(2, 1)
+)
+
+
+@dataclass(frozen=True)
+class RetrieverConfig:
+    """Sizes of the network; the defaults are the preset `accurate`.
+
+    Attributes:
+        charset: Characters that can be searched for.
+        characters: Characters of the transcripts, in the classifier's order after the blank.
+        steps: T, length of an embedding in time.
+        channels: C, numbers a step.
+        refining: Channels of the second look at proposals; 0: there is none.
+    """
+
+    charset: str = LATIN
+    characters: str = ""
+    steps: int = 15
+    channels: int = 128
+    hidden: int = 256
+    pyramid: int = 96
+    reading: int = 120
+    heads: int = 8
+    refining: int = 0
+    detection_trunk: TrunkConfig = DETECTION_TRUNK
+    reading_trunk: TrunkConfig = READING_TRUNK
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "RetrieverConfig":
+        """Build a configuration from what `to_dict` gave, also after a journey through JSON."""
+        trunks = {
+            name: TrunkConfig(
+                stem=values[name]["stem"],
+                channels=tuple(values[name]["channels"]),
+                excite=tuple(tuple(stage) for stage in values[name]["excite"]),
+                stride=(values[name]["stride"][0], values[name]["stride"][1]),
+            )
+            for name in ("detection_trunk", "reading_trunk")
+        }
+        return cls(**{**values, **trunks})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return asdict(self)
+
+
+class Retriever(nn.Module):
+    """Joins the detector, the reader, Image-S2SM and the text branch (paper, Fig. 2)."""
+
+    def __init__(self, config: RetrieverConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.detector = Detector(config.detection_trunk, config.pyramid)
+        self.refiner = Refiner(config.pyramid, config.refining) if config.refining else None
+        self.recognizer = Recognizer(
+            config.reading_trunk, config.reading, config.heads, len(config.characters) + 1
+        )
+        self.image_branch = ImageBranch(config.reading, config.hidden, config.channels, config.steps)
+        self.text_branch = TextBranch(len(config.charset), config.hidden, config.channels, config.steps)
+
+    def embed_crops(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Map RGB word crops (N, 3, 48, W) in 0-255 to embeddings (N, T * C) and character logits."""
+        sequence, logits = self.recognizer(crops)
+        return embed(self.image_branch(sequence)), logits
+
+    def embed_words(self, numbers: Tensor, stretch: Tensor) -> Tensor:
+        """Map words, as `stretch_words` prepares them, to embeddings (N, T * C)."""
+        return embed(self.text_branch(numbers, stretch))

@@ -1,0 +1,134 @@
+"""Runs a module through torch (CUDA or CPU) or OpenVINO (CPU) behind one call."""
+
+import logging
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import openvino as ov
+import torch
+from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+Engine = Literal["torch", "openvino"]
+Function = Callable[..., Any]
+_CACHED = "network.xml"
+
+
+def choose(device: str) -> tuple[torch.device, Engine]:
+    """Return where and with what to compute.
+
+    Args:
+        device: `auto` (CUDA if any, else OpenVINO), `cpu` (OpenVINO), `cpu-torch`, `cuda` or `cuda:N`.
+
+    Raises:
+        ValueError: the name is unknown, or there is no such device here.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu":
+        return torch.device("cpu"), "openvino"
+    if device == "cpu-torch":
+        return torch.device("cpu"), "torch"
+    if device.split(":")[0] != "cuda":
+        raise ValueError(f"device {device!r} is not one of auto, cpu, cpu-torch, cuda, cuda:N")
+    if not torch.cuda.is_available():
+        raise ValueError(f"device {device!r} was asked for, but torch finds no CUDA device")
+    return torch.device(device), "torch"
+
+
+def default_threads() -> int:
+    """Return the number of processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Compiled:
+    """A module ready to run; called with tensors, returns a tensor or a tuple of tensors."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        examples: Sequence[Tensor],
+        *,
+        device: torch.device,
+        engine: Engine,
+        threads: int,
+        half: bool = True,
+        cache: Path | None = None,
+    ) -> None:
+        """Prepare a module.
+
+        Args:
+            module: Network in evaluation mode.
+            examples: Inputs of the right types; every dimension may differ in later calls.
+            device: Where torch computes.
+            engine: What computes.
+            threads: Processor threads for OpenVINO.
+            half: Let OpenVINO compute in bfloat16 where the processor is made for it.
+            cache: Folder to keep the converted module in, of this module alone; converting takes seconds.
+        """
+        self._device = device
+        if engine == "torch":
+            self._call: Function = module.to(device)
+        else:
+            self._call = _compile(_converted(module, examples, cache), threads, half)
+
+    @torch.inference_mode()
+    def __call__(self, *inputs: Tensor) -> Any:
+        """Run the module; results stay on its device."""
+        return self._call(*(tensor.to(self._device) for tensor in inputs))
+
+
+def _converted(module: nn.Module, examples: Sequence[Tensor], cache: Path | None) -> ov.Model:
+    """Return the module as OpenVINO's, every dimension of its inputs open; from the cache if it is there."""
+    if cache is not None and (cache / _CACHED).exists():
+        try:
+            return ov.Core().read_model(cache / _CACHED)
+        except RuntimeError as exc:
+            logger.warning("cached network not used: %s", exc, extra={"action": "convert"})
+            shutil.rmtree(cache, ignore_errors=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer warns of constants that are constant here
+        converted = ov.convert_model(module, example_input=tuple(examples))
+    for parameter in converted.inputs:
+        shape = parameter.get_partial_shape()
+        parameter.get_node().set_partial_shape(ov.PartialShape([-1] * shape.rank.get_length()))
+    converted.validate_nodes_and_infer_types()
+    if cache is not None:
+        _keep(converted, cache)
+    return converted
+
+
+def _keep(converted: ov.Model, cache: Path) -> None:
+    """Write to a folder of another name, then rename it: what is in the cache is whole."""
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=cache.parent))
+        ov.save_model(converted, temporary / _CACHED, compress_to_fp16=False)
+        temporary.rename(cache)
+    except (OSError, RuntimeError) as exc:  # no space, or another process was faster
+        logger.warning("converted network not kept: %s", exc, extra={"action": "convert"})
+
+
+def _compile(converted: ov.Model, threads: int, half: bool) -> Function:
+    core = ov.Core()
+    half = half and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    options = {
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "bf16" if half else "f32",
+    }
+    request = core.compile_model(converted, "CPU", options).create_infer_request()
+
+    def call(*inputs: Tensor) -> Any:
+        outputs = request.infer([tensor.numpy() for tensor in inputs], share_inputs=True)
+        tensors = tuple(torch.from_numpy(value.copy()) for value in outputs.values())
+        return tensors[0] if len(tensors) == 1 else tensors
+
+    return call

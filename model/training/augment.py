@@ -1,0 +1,103 @@
+"""Random views of annotated photos, as in section 4.2 of the paper: scale, turn, height, crop."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance
+
+from model.evaluation.dataset import Word
+
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True)
+class View:
+    """What the network sees in one training step.
+
+    Attributes:
+        image: uint8 RGB (S, S, 3).
+        quads: float32 (N, 4, 2), pixels of the image, clockwise from the reading start.
+        texts: What the words say; None where nobody knows.
+        ignore: bool (N,), words that are neither to be found nor to be left out.
+    """
+
+    image: NDArray[np.uint8]
+    quads: NDArray[np.float32]
+    texts: list[str | None]
+    ignore: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random views; the defaults are the paper's.
+
+    Attributes:
+        size: Side of the crop in pixels.
+        longer_side: Of the whole photo after scaling, in pixels.
+        degrees: Turn to either side.
+        height: Factor of the height alone.
+        min_visible: A word of which less lies inside the crop is to be ignored.
+    """
+
+    size: int = 640
+    longer_side: tuple[int, int] = (640, 1920)
+    degrees: float = 15
+    height: tuple[float, float] = (0.8, 1.2)
+    min_visible: float = 0.8
+
+
+def random_view(rng: Rng, pixels: NDArray[np.uint8], words: Sequence[Word], settings: Augmentation) -> View:
+    """Return a random view of a photo.
+
+    Args:
+        rng: Source of chance; the same state gives the same view.
+        pixels: uint8 RGB (H, W, 3).
+        words: Of the photo.
+        settings: Ranges.
+    """
+    height, width = pixels.shape[:2]
+    low, high = np.log(settings.longer_side)
+    scale = math.exp(rng.uniform(low, high)) / max(height, width)
+    scaled = (max(1, round(width * scale)), max(1, round(height * scale * rng.uniform(*settings.height))))
+    picture = Image.fromarray(pixels).resize(scaled, Image.Resampling.BILINEAR)
+    angle = math.radians(rng.uniform(-settings.degrees, settings.degrees))
+    turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    centre = _centre(rng, scaled, settings.size)
+    half = np.full(2, settings.size / 2)
+    # Pillow asks where each pixel of the result lies in the source.
+    offset = centre - turn.T @ half
+    matrix = [*turn.T[0], offset[0], *turn.T[1], offset[1]]
+    view = picture.transform(
+        (settings.size, settings.size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
+    )
+    ratio = np.array([scaled[0] / width, scaled[1] / height])
+    quads = np.array([word.quad for word in words], np.float32).reshape(-1, 4, 2)
+    moved = ((quads * ratio - centre) @ turn.T + half).astype(np.float32)
+    visible = visible_share(moved, settings.size)
+    kept = np.flatnonzero(visible > 0)
+    ignore = np.array([word.ignore for word in words], bool)[kept] | (visible[kept] < settings.min_visible)
+    return View(_light(rng, view), moved[kept], [words[index].text for index in kept.tolist()], ignore)
+
+
+def _centre(rng: Rng, scaled: tuple[int, int], size: int) -> NDArray[np.float64]:
+    """Return the middle of the crop in a photo of this (width, height): inside it as far as it goes."""
+    low = np.minimum(np.array(scaled) / 2, size / 2)
+    return rng.uniform(low, np.maximum(low + 1e-6, np.array(scaled) - low))
+
+
+def _light(rng: Rng, picture: Image.Image) -> NDArray[np.uint8]:
+    for enhancer in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+        if rng.random() < 0.5:
+            picture = enhancer(picture).enhance(rng.uniform(0.7, 1.3))
+    return np.asarray(picture)
+
+
+def visible_share(quads: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Return which share of each quad's axis-aligned hull lies inside a picture of `size` x `size` pixels."""
+    low, high = quads.min(1), quads.max(1)
+    inside = np.clip(np.minimum(high, size) - np.maximum(low, 0), 0, None).prod(1)
+    share: NDArray[np.float32] = inside / np.maximum((high - low).prod(1), 1e-6)
+    return share

@@ -1,0 +1,97 @@
+"""Pictures to network inputs: resizing for detection, upright crops of words for reading."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+SIDE_MULTIPLE = 32  # the trunk's coarsest stride
+CROP_HEIGHT = 48
+CROP_WIDTHS = (64, 96, 128, 160, 224, 320)
+MARGIN_ALONG, MARGIN_ACROSS = 0.1, 0.08  # of a word's height, added to its quad before cropping
+
+
+def fit(height: int, width: int, longer_side: int) -> tuple[int, int]:
+    """Return the input size of a picture: longer side as asked, ratio nearly kept, multiples of 32."""
+    scale = longer_side / max(height, width)
+    return _to_multiple(height * scale), _to_multiple(width * scale)
+
+
+def _to_multiple(pixels: float) -> int:
+    # Half a step is rounded up: a little taller beats a little flatter for small letters.
+    return max(SIDE_MULTIPLE, int(pixels / SIDE_MULTIPLE + 0.5) * SIDE_MULTIPLE)
+
+
+def resize(image: Tensor, height: int, width: int) -> Tensor:
+    """Return an image (3, H, W) uint8 at another size, averaged where it shrinks."""
+    if image.shape[1:] == (height, width):
+        return image
+    resized = F.interpolate(image[None], size=(height, width), mode="bilinear", antialias=True)
+    return resized[0]
+
+
+def crop_width(quad_width: float, quad_height: float) -> int:
+    """Return the bucket, in pixels, for a word of these proportions at the height of a crop."""
+    natural = quad_width / max(quad_height, 1e-6) * CROP_HEIGHT
+    return next((width for width in CROP_WIDTHS if natural <= width * 1.15), CROP_WIDTHS[-1])
+
+
+def crop_quads(image: Tensor, quads: Tensor, width: int) -> Tensor:
+    """Cut words out, upright; differentiable in the image and the quads.
+
+    Args:
+        image: (3, H, W) of any floating-point type.
+        quads: Corners (N, 4, 2) in pixels of that image.
+        width: Width of the crops in pixels.
+
+    Returns:
+        Crops (N, 3, 48, width), sampled bilinearly; beyond the edge the border is repeated.
+    """
+    grid = _perspective_grid(quads, CROP_HEIGHT, width)
+    size = grid.new_tensor([image.shape[2], image.shape[1]])
+    return F.grid_sample(
+        image[None].expand(len(quads), -1, -1, -1),
+        (grid / size * 2 - 1).to(image.dtype),
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
+    )
+
+
+def _perspective_grid(quads: Tensor, height: int, width: int) -> Tensor:
+    """Return where each pixel of the crops lies in the picture: (N, height, width, 2).
+
+    The projective map of the unit square to a quad (Heckbert, 1989).
+    """
+    first, second, third, fourth = quads.unbind(1)
+    side, other = second - third, fourth - third
+    total = first - second + third - fourth
+    determinant = _cross(side, other)
+    determinant = torch.where(determinant.abs() < 1e-6, determinant.new_tensor(1e-6), determinant)
+    g = (_cross(total, other) / determinant)[:, None]
+    h = (_cross(side, total) / determinant)[:, None]
+    along, across = second - first + g * second, fourth - first + h * fourth
+    u = (torch.arange(width, dtype=quads.dtype, device=quads.device) + 0.5) / width
+    v = (torch.arange(height, dtype=quads.dtype, device=quads.device) + 0.5) / height
+    u, v = u[None, None, :, None], v[None, :, None, None]
+    numerator = along[:, None, None] * u + across[:, None, None] * v + first[:, None, None]
+    return numerator / (g[:, None, None] * u + h[:, None, None] * v + 1)
+
+
+def _cross(first: Tensor, second: Tensor) -> Tensor:
+    return first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
+
+
+def pyramid_level(quad_heights: Sequence[float], levels: int) -> list[int]:
+    """Return for each word how often the picture should be halved before it is cropped.
+
+    A crop that shrinks a word more than twice would skip pixels.
+    """
+    result = []
+    for height in quad_heights:
+        level = 0
+        while level < levels - 1 and height / 2**level > 2 * CROP_HEIGHT:
+            level += 1
+        result.append(level)
+    return result

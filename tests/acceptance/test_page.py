@@ -1,0 +1,353 @@
+"""The page in a real Chromium, on a real service with the shipped network."""
+
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt install chromium)")
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
+FLAGS += ["--disable-background-networking", "--disable-component-update"]
+AXE = "axe-core@4.14.1"
+START_SECONDS, INDEX_MS = 120, 90_000
+ORIENTATION_TAG = 0x0112
+TURNS = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+
+
+def draw(word: str, size: tuple[int, int], at: tuple[int, int], *, orientation: int = 1) -> bytes:
+    """Return a JPEG that, upright, shows a dark word on a light ground; `at` is the word's top left."""
+    picture = Image.new("RGB", size, (236, 232, 224))
+    ImageDraw.Draw(picture).text(at, word, (25, 25, 40), ImageFont.load_default(size=72))
+    if orientation in TURNS:
+        picture = picture.transpose(TURNS[orientation])
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = orientation
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=92, exif=exif)
+    return buffer.getvalue()
+
+
+# Names and words; a panorama and a tower leave stripes beside their thumbnails.
+PHOTOS = {
+    "zeppelin.jpg": draw("ZEPPELIN", (900, 700), (90, 480), orientation=6),
+    "mandolin.jpg": draw("MANDOLIN", (1400, 420), (880, 60), orientation=3),
+    "quartet.jpg": draw("QUARTET", (520, 1300), (60, 1100), orientation=8),
+    "harbour.jpg": draw("HARBOUR", (1000, 800), (420, 120)),
+}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a running service that holds PHOTOS."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tmp_path_factory.mktemp("service")
+    settings = {"GLYPHSEEK_PORT": str(port), "GLYPHSEEK_DATA_DIR": str(folder / "data")}
+    command = [sys.executable, "-m", "app", "serve"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, env=os.environ | settings, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        with httpx2.Client(trust_env=False, timeout=INDEX_MS / 1000) as http:
+            wait_until_ready(http, url)
+            files = [("files", (name, data)) for name, data in PHOTOS.items()]
+            answer = http.post(f"{url}/images?wait=true", files=files, data={"collection": "words"})
+        assert [item["status"] for item in answer.json()["items"]] == ["indexed"] * len(PHOTOS)
+        yield url
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)
+
+
+def wait_until_ready(http: httpx2.Client, url: str) -> None:
+    for _ in range(4 * START_SECONDS):
+        try:
+            if http.get(f"{url}/readyz", timeout=5).status_code == 200:
+                return
+        except httpx2.TransportError:
+            pass
+        time.sleep(0.25)
+    raise TimeoutError
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser, service: str) -> Iterator[Page]:
+    """The page, opened; nothing may come from elsewhere, and no script may fail."""
+    context = chromium.new_context(base_url=service, viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda line: wrong.append(line.text) if "Content Security" in line.text else None)
+    page.on("request", lambda request: None if request.url.startswith(service) else wrong.append(request.url))
+    page.goto("/")
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def search(page: Page, word: str) -> Locator:
+    """Search for a word and return the items of the results."""
+    page.get_by_role("searchbox").fill(word)
+    expect(page.get_by_role("list", name="Results")).to_be_visible()
+    expect(page).to_have_title(f"{word} – glyphseek")
+    expect(page.get_by_text(f"for “{word}”")).to_be_visible()
+    return page.get_by_role("list", name="Results").get_by_role("listitem")
+
+
+def framed(stage: Locator) -> tuple[float, float]:
+    """Return how much of the dark word that the browser shows lies in the best box, and how much of the photo
+    the box takes, both in [0, 1].
+    """
+    stage.scroll_into_view_if_needed()
+    page = stage.page
+    page.mouse.move(0, 0)
+    page.wait_for_function("[...document.images].every((image) => image.complete)")
+    box = stage.locator(".box").first.evaluate(
+        """(box) => {
+            const [outer, inner] = [box.parentElement, box].map((element) => element.getBoundingClientRect());
+            for (const other of box.parentElement.querySelectorAll(".box")) other.style.visibility = "hidden";
+            const [left, top] = [inner.left - outer.left, inner.top - outer.top];
+            return [left, top, left + inner.width, top + inner.height];
+        }"""
+    )
+    pixels = np.asarray(Image.open(io.BytesIO(stage.screenshot())).convert("L"))
+    rows, columns = np.nonzero(pixels < 90)
+    word = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+    common = [
+        max(0, min(box[side + 2], word[side + 2]) - max(box[side], word[side]))
+        / (word[side + 2] - word[side])
+        for side in (0, 1)
+    ]
+    return common[0] * common[1], (box[2] - box[0]) * (box[3] - box[1]) / pixels.size
+
+
+@pytest.mark.parametrize("name", list(PHOTOS))
+def test_box_and_crop_show_the_word(page: Page, name: str) -> None:
+    word = name.removesuffix(".jpg")
+    hit = search(page, word).first
+    expect(hit).to_have_accessible_name(re.compile(rf"^{name}, \d+ %$"))
+    expect(hit.get_by_role("img")).to_have_accessible_name(name)
+    expect(hit.get_by_label(word.upper(), exact=True).first).to_be_attached()
+    covered, part = framed(hit.locator(".stage"))
+    assert covered > 0.7
+    assert part < 0.25
+    crop = Image.open(io.BytesIO(hit.locator("canvas").screenshot())).convert("L")
+    assert 0.03 < np.mean(np.asarray(crop) < 110) < 0.7, "the crop is not full of the word"
+    hit.get_by_role("button", name=name, exact=True).click()
+    large = framed(page.get_by_role("dialog", name=name).locator(".stage"))
+    assert large == pytest.approx((covered, part), abs=0.1)
+
+
+def test_upload_progress_search_delete_undo(page: Page, service: str) -> None:
+    page.get_by_role("button", name="Add photos").first.click()
+    page.get_by_role("region", name="Add photos").get_by_role("combobox").fill("fresh")
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as zipped:
+        zipped.writestr("in/pelican.jpg", draw("PELICAN", (800, 600), (100, 200)))
+        zipped.writestr("in/broken.jpg", b"no picture")
+    page.get_by_label("Photos and zips").set_input_files(
+        [
+            {"name": "marble.jpg", "mimeType": "image/jpeg", "buffer": draw("MARBLE", (800, 600), (80, 80))},
+            {"name": "all.zip", "mimeType": "application/zip", "buffer": archive.getvalue()},
+            {"name": "song.mp3", "mimeType": "audio/mpeg", "buffer": b"la la"},
+            {"name": "empty.png", "mimeType": "image/png", "buffer": b""},
+        ]
+    )
+    uploads = page.get_by_role("list", name="Uploads").get_by_role("listitem")
+    expect(page.get_by_text("2 of 5 files indexed, 3 refused")).to_be_visible(timeout=INDEX_MS)
+    for name, state in {
+        "marble.jpg": "indexed",
+        "pelican.jpg": "indexed",
+        "broken.jpg": "not a picture",
+        "song.mp3": "not a picture",
+        "empty.png": "empty",
+    }.items():
+        expect(uploads.filter(has_text=name)).to_contain_text(state)
+    page.get_by_role("button", name="Close the upload panel").click()
+
+    hit = search(page, "pelican").filter(has_text="pelican.jpg")
+    hit.get_by_role("button", name="Delete pelican.jpg").click()
+    expect(hit).to_be_hidden()
+    page.get_by_role("button", name="Undo").click()
+    expect(hit).to_be_visible()
+    hit.get_by_role("button", name="Delete pelican.jpg").click()
+    assert "pelican.jpg" in names(service), "the deletion is held back for a while"
+    page.wait_for_timeout(9000)
+    assert "pelican.jpg" not in names(service)
+
+    search(page, "marble").get_by_role("button", name="Delete marble.jpg").click()
+    page.goto("/docs")  # who leaves has not undone it
+    page.wait_for_timeout(500)
+    assert "marble.jpg" not in names(service)
+
+
+def names(service: str) -> list[str]:
+    """Return the names of all photos."""
+    items = httpx2.get(f"{service}/images?limit=1000", trust_env=False).json()["items"]
+    return [item["name"] for item in items]
+
+
+def test_dropped_files_are_taken_and_known_ones_recognised(page: Page) -> None:
+    transfer = page.evaluate_handle(
+        """async () => {
+            const photo = await (await fetch("/images/1/file")).blob();
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([photo], "again.jpg", { type: "image/jpeg" }));
+            transfer.items.add(new File(["text"], ".hidden"));
+            return transfer;
+        }"""
+    )
+    page.get_by_role("button", name="Add photos").first.click()
+    page.get_by_role("region", name="Add photos").get_by_role("combobox").fill("words")
+    page.dispatch_event("main", "drop", {"dataTransfer": transfer})
+    upload = page.get_by_role("list", name="Uploads").get_by_role("listitem")
+    expect(upload).to_have_count(1)
+    expect(upload).to_contain_text("already in the gallery")
+
+
+def test_gallery_says_what_failed_and_why(page: Page) -> None:
+    def fail(route: object) -> None:
+        answer = route.fetch()  # type: ignore[attr-defined]
+        body = answer.json()
+        body["items"][0] |= {"status": "failed", "reason": "the picture could not be decoded"}
+        route.fulfill(response=answer, body=json.dumps(body))  # type: ignore[attr-defined]
+
+    expect(page.get_by_role("list", name="Gallery").get_by_role("listitem").first).to_contain_text("indexed")
+    page.route("**/images?*", fail)
+    page.reload()
+    first = page.get_by_role("list", name="Gallery").get_by_role("listitem").first
+    expect(first).to_contain_text("failed: the picture could not be decoded")
+    page.route("**/retry", lambda route: route.fulfill(status=503, json={"detail": "no database now"}))
+    first.get_by_role("button", name="Try zeppelin.jpg again").click()
+    expect(page.get_by_text("No database now.")).to_be_visible()
+
+
+def test_keyboard_alone_is_enough(page: Page) -> None:
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    page.get_by_role("link", name="API documentation").focus()
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.type("harbour")
+    expect(page.get_by_text("for “harbour”")).to_be_visible()
+    first = page.get_by_role("button", name="harbour.jpg", exact=True)
+    first.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog", name="harbour.jpg")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_role("dialog", name="harbour.jpg")).to_be_hidden()
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_role("dialog", name="harbour.jpg")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(first).to_be_focused()
+
+
+def test_addresses_can_be_shared_and_gone_back_to(page: Page) -> None:
+    page.goto("/?q=harbour&min=50")
+    hits = page.get_by_role("list", name="Results").get_by_role("listitem")
+    expect(hits.first).to_contain_text("harbour.jpg")
+    expect(page.get_by_role("slider", name="Minimum match")).to_have_value("50")
+    assert hits.count() == 1
+    page.get_by_role("slider", name="Minimum match").fill("0")
+    expect(hits.nth(len(PHOTOS) - 1)).to_be_visible()
+    page.wait_for_timeout(2100)  # a new entry of the history
+    search(page, "quartet")
+    page.go_back()
+    expect(page.get_by_role("searchbox")).to_have_value("harbour")
+    expect(hits.first).to_contain_text("harbour.jpg")
+    page.go_forward()
+    expect(hits.first).to_contain_text("quartet.jpg")
+    page.get_by_role("searchbox").fill("")
+    expect(page.get_by_role("list", name="Gallery")).to_be_visible()
+
+
+def test_first_results_come_quickly(page: Page) -> None:
+    page.evaluate(
+        """() => {
+            const done = () => { window.took = performance.now() - window.started; };
+            new MutationObserver(done).observe(document.getElementById("grid"), { childList: true });
+            const begin = () => { window.started = performance.now(); };
+            document.getElementById("query").addEventListener("input", begin);
+        }"""
+    )
+    search(page, "harbour")
+    assert page.evaluate("window.took") < 1000  # 300 on a machine that does nothing else
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [("!", "has none of the characters"), ("harbour&collection=none", "no such collection")],
+)
+def test_errors_are_shown_in_words(page: Page, query: str, reason: str) -> None:
+    page.goto(f"/?q={query}")
+    expect(page.get_by_role("alert")).to_contain_text(reason)
+    page.get_by_role("link", name="glyphseek").click()
+    expect(page.get_by_role("list", name="Gallery").get_by_role("listitem").first).to_be_visible()
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_a_service_that_is_gone_is_waited_for(page: Page) -> None:
+    page.route("**/search?*", lambda route: route.abort())
+    page.get_by_role("searchbox").fill("harbour")
+    expect(page.get_by_role("alert")).to_contain_text("does not answer")
+    page.unroute("**/search?*")
+    expect(page.get_by_role("list", name="Results").get_by_role("listitem").first).to_contain_text("harbour")
+
+
+def test_api_documentation_works_without_the_network(page: Page) -> None:
+    page.goto("/docs")
+    expect(page.locator(".opblock").filter(has_text="/search").first).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(page: Page, scheme: str, tmp_path: Path) -> None:
+    if shutil.which("npm") is None:
+        pytest.skip("needs npm, which fetches axe-core")
+    fetched = subprocess.run(["npm", "pack", AXE], cwd=tmp_path, capture_output=True)
+    if fetched.returncode != 0:
+        pytest.skip("npm could not fetch axe-core")
+    shutil.unpack_archive(next(tmp_path.glob("*.tgz")), tmp_path)
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.get_by_role("button", name="Add photos").first.click()
+    check(page, tmp_path)
+    search(page, "harbour").first.hover()
+    check(page, tmp_path)
+    page.get_by_role("button", name="harbour.jpg", exact=True).click()
+    page.get_by_label("Show all text found").check()
+    check(page, tmp_path)
+
+
+def check(page: Page, folder: Path) -> None:
+    """Fail on what axe calls serious or critical."""
+    page.evaluate((folder / "package" / "axe.min.js").read_text())
+    found = page.evaluate("axe.run().then((result) => result.violations)")
+    serious = [violation for violation in found if violation["impact"] in ("serious", "critical")]
+    assert not serious, json.dumps(serious, indent=1)

@@ -1,0 +1,112 @@
+import math
+
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.app.conftest import spell, upload
+
+TEXTS = ["coffee shop", "coffin", "zebra", ""]
+
+
+@pytest.fixture
+def gallery(client: TestClient, working: None) -> TestClient:
+    """Four photos, the last without text."""
+    upload(client, *[(f"{n}.png", spell(text)) for n, text in enumerate(TEXTS)], wait="true")
+    return client
+
+
+def test_answer_has_the_promised_shape(gallery: TestClient) -> None:
+    answer = gallery.get("/search", params={"q": "Coffee"}).json()
+    assert answer["query"] == "Coffee"
+    assert answer["total"] == 4
+    assert {"encode", "index", "database", "total"} <= answer["took_ms"].keys()
+    hit = answer["hits"][0]
+    assert hit["image"]["name"] == "0.png"
+    assert hit["image"]["url"] == f"/images/{hit['image']['id']}/file"
+    assert gallery.get(hit["image"]["thumbnail_url"]).status_code == 200
+    assert math.isclose(hit["score"], 1, abs_tol=1e-2)
+    assert hit["boxes"][0]["text"] == "coffee"
+    assert hit["boxes"][0]["box"] == [0, 0, 8, 4]
+    assert len(hit["boxes"][0]["quad"]) == 4
+
+
+def test_every_photo_is_ranked_and_those_without_text_come_last(gallery: TestClient) -> None:
+    hits = gallery.get("/search?q=coffee").json()["hits"]
+    assert [hit["image"]["name"] for hit in hits][:2] == ["0.png", "1.png"]
+    assert [hit["score"] for hit in hits] == sorted((hit["score"] for hit in hits), reverse=True)
+    assert (hits[-1]["image"]["name"], hits[-1]["score"], hits[-1]["boxes"]) == ("3.png", -1, [])
+
+
+def test_paging_gives_the_same_ranking(gallery: TestClient) -> None:
+    whole = gallery.get("/search?q=coffee").json()["hits"]
+    pages = [gallery.get(f"/search?q=coffee&limit=1&offset={n}").json()["hits"] for n in range(5)]
+    assert [hit for page in pages for hit in page] == whole
+    assert pages[4] == []
+
+
+def test_minimum_score_cuts_and_counts(gallery: TestClient) -> None:
+    answer = gallery.get("/search?q=coffee&min_score=0.9").json()
+    assert answer["total"] == len(answer["hits"]) == 1
+
+
+def test_collection_limits_the_search(gallery: TestClient) -> None:
+    upload(gallery, ("other.png", spell("coffee")), collection="other", wait="true")
+    answer = gallery.get("/search?q=coffee&collection=other").json()
+    assert [hit["image"]["name"] for hit in answer["hits"]] == ["other.png"]
+    assert gallery.get("/search?q=coffee&collection=none").status_code == 404
+
+
+def test_many_queries_at_once_equal_one_by_one(gallery: TestClient) -> None:
+    answer = gallery.post("/search", json={"queries": ["coffee", "zebra"], "limit": 2}).json()
+    for result, word in zip(answer["results"], ["coffee", "zebra"], strict=True):
+        assert result["hits"] == gallery.get(f"/search?q={word}&limit=2").json()["hits"]
+
+
+def test_an_empty_gallery_has_no_hits(client: TestClient) -> None:
+    assert client.get("/search?q=coffee").json()["hits"] == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",  # no query at all
+        "q=",  # an empty one
+        "q=%F0%9F%98%80",  # an emoji
+        "q=%00",  # NUL
+        "q=" + "x" * 10_000,  # very long
+        "q=%zz",  # malformed escape
+        "q=%ff%fe",  # not UTF-8
+        "q=a&limit=-1",
+        "q=a&limit=1001",
+        "q=a&limit=x",
+        "q=a&offset=-1",
+        "q=a&offset=99999999999999999999",
+        "q=a&min_score=nan",
+        "q=a&min_score=2",
+        "q=a&collection=",
+    ],
+)
+def test_bad_queries_are_refused_with_a_reason(client: TestClient, query: str) -> None:
+    answer = client.get(f"/search?{query}")
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",  # nothing
+        b"[]",  # no object
+        b'{"queries": []}',  # no query
+        b'{"queries": ["a"], "limit": 0}',
+        b'{"queries": ["\\ud800"]}',  # half a character
+        b'{"queries": ["a"], "min_score": NaN}',
+        b'{"queries": [' + b'"a",' * 100 + b'"a"]}',  # more than 100
+        b'{"queries": [' + b'"a",' * 99 + b'"a"], "limit": 1000}',  # too much to answer
+    ],
+)
+def test_bad_bodies_are_refused_with_a_reason(client: TestClient, body: bytes) -> None:
+    answer = client.post("/search", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"

@@ -1,0 +1,187 @@
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from app import cli
+from app.client import Client, Photo
+from tests.app.conftest import spell
+
+COMMANDS = ["serve", "api", "worker", "migrate", "ingest", "search", "status", "evaluate", "demo"]
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run a command in this process, in an empty folder; return exit status, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object, **variables: object) -> tuple[int, str, str]:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["glyphseek", *map(str, arguments)])
+            patch.setattr(cli.logs, "configure", lambda *_: None)  # logging is set up for all of the process
+            for name, value in variables.items():
+                patch.setenv(f"GLYPHSEEK_{name.upper()}", str(value))
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+        written = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, written.out, written.err
+
+    return run
+
+
+def test_these_are_the_commands() -> None:
+    assert [info.name or info.callback.__name__ for info in cli.cli.registered_commands] == COMMANDS
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], *([command, "--help"] for command in COMMANDS)])
+def test_help(run: Run, arguments: list[str]) -> None:
+    status, out, err = run(*arguments)
+    assert (status, err) == (0, "")
+    assert out.startswith("Usage: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["nonsense"], "nonsense"),  # no such command
+        (["--nonsense"], "--nonsense"),  # no such option
+        (["search"], "word"),  # missing argument
+        (["ingest"], "paths"),
+        (["search", "a", "b"], "b"),  # one too many
+        (["search", "a", "--limit", "0"], "--limit"),
+        (["search", "a", "--limit", "x"], "--limit"),
+        (["search", "a", "--url"], "--url"),  # without a value
+        (["ingest", "nowhere"], "no file or folder nowhere"),
+        (["ingest", ""], "no file or folder"),  # an unset variable of a shell is not the current folder
+        (["ingest", "."], "no photos"),  # an empty folder
+        (["evaluate", "nowhere.jsonl"], "nowhere.jsonl"),
+        (["evaluate", __file__, "--queries", "nowhere.json"], "nowhere.json"),
+        (["status", "--url", "nonsense"], "nonsense"),
+        (["status", "--url", "http://127.0.0.1:1"], "glyphseek serve"),  # nobody listens
+        (["search", "a", "--url", "http://127.0.0.1:1"], "glyphseek serve"),
+        (["api"], "GLYPHSEEK_DATABASE_URL"),  # only `serve` brings its own
+        (["worker"], "GLYPHSEEK_DATABASE_URL"),
+        (["migrate"], "GLYPHSEEK_DATABASE_URL"),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(run: Run, arguments: list[str], part: str) -> None:
+    status, out, err = run(*arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("glyphseek: ")
+    assert err.count("\n") == 1
+    assert part in err
+
+
+@pytest.mark.parametrize("command", ["serve", "api", "worker", "migrate", "demo"])
+@pytest.mark.parametrize(
+    ("name", "value", "part"),
+    [
+        ("port", "x", "integer"),
+        ("checkpoint", "nowhere.safetensors", "file"),
+        ("device", "tpu", "auto"),
+        ("database_url", "mysql://me:secret@host/x", "postgresql://"),  # no Postgres
+        ("database_url", "nonsense", "database URL"),
+        ("longer_sides", "1", "64"),
+    ],
+)
+def test_a_bad_setting_is_named_before_anything_starts(
+    run: Run, tmp_path: Path, command: str, name: str, value: str, part: str
+) -> None:
+    status, out, err = run(command, **{name: value})
+    assert (status, out) == (2, "")
+    assert err.startswith(f"glyphseek: GLYPHSEEK_{name.upper()}: ")
+    assert err.count("\n") == 1
+    assert part in err
+    assert "secret" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["api", "worker", "evaluate"])
+def test_a_file_that_is_no_checkpoint_is_one_line_too(run: Run, command: str) -> None:
+    arguments = [command, __file__] if command == "evaluate" else [command]
+    status, _, err = run(*arguments, checkpoint=__file__, database_url="postgresql:///x?host=/nowhere")
+    assert status == 2
+    assert err.strip().startswith("glyphseek: test_cli.py is not a glyphseek checkpoint")
+
+
+def test_a_database_that_does_not_answer(run: Run) -> None:
+    status, _, err = run("migrate", database_url="postgresql://127.0.0.1:1/x")
+    assert status == 2
+    assert err == "glyphseek: The database does not answer; try again in a moment.\n"
+
+
+def test_migrate_makes_the_tables(run: Run, empty_database_url: str) -> None:
+    for _ in range(2):  # a second time changes nothing
+        assert run("migrate", database_url=empty_database_url)[0] == 0
+
+
+def test_photos_are_sent_and_found(run: Run, service_url: str, tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, word in (("one.png", "coffee"), ("two [draft].png", "hotel")):
+        (folder / name).write_bytes(spell(word))
+    status, out, _ = run("ingest", folder, "--url", service_url)
+    assert status == 0
+    assert "2 photos: 2 indexed now, 0 known before, 0 refused" in out
+    assert "0 indexed now, 2 known before" in run("ingest", folder, url=service_url)[1]
+
+    status, out, err = run("search", "hotel", "--url", service_url, "--sheet", "deep/sheet.png")
+    assert status == 0
+    best, worse = out.splitlines()[-2:]
+    assert best.split() == ["1.000", "two", "[draft].png", "hotel", "0", "0", "8", "4"]
+    assert "one.png" in worse
+    assert "sheet.png" in err
+    with Image.open(tmp_path / "deep" / "sheet.png") as sheet:
+        assert sheet.size[0] > 1000
+
+
+def test_json_is_what_the_service_answers(run: Run, service_url: str) -> None:
+    with Client(service_url) as client:
+        client.upload([Photo("日本.png", spell("x"))])
+    status, out, err = run("search", "x", "--json", "--url", service_url)
+    answer = json.loads(out)
+    assert (status, err) == (0, "")
+    assert answer["query"] == "x"
+    assert out.count("\n") == 1
+    assert [hit["image"]["name"] for hit in answer["hits"]] in ([], ["日本.png"])  # indexed by now, or not
+
+
+def test_photos_that_are_refused_are_named(run: Run, service_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad [b].jpg"
+    path.write_bytes(b"text")
+    status, out, _ = run("ingest", path, "--url", service_url)
+    assert status == 1
+    assert "0 indexed now, 0 known before, 1 refused" in out
+    assert "refused: bad [b].jpg: this is not a picture" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [(["search", ""], "letter or a digit"), (["search", "a", "--collection", "nowhere"], "collection")],
+)
+def test_what_the_service_refuses_is_said(
+    run: Run, service_url: str, arguments: list[str], part: str
+) -> None:
+    status, _, err = run(*arguments, "--url", service_url)
+    assert status == 2
+    assert part in err
+
+
+def test_status_counts_and_names_failures(
+    run: Run, service_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("indexer.queue.BACKOFF_SECONDS", ())  # no second attempt
+    (tmp_path / "good.png").write_bytes(spell("good"))
+    (tmp_path / "odd.png").write_bytes(spell("?"))
+    run("ingest", tmp_path / "good.png", tmp_path / "odd.png", "--url", service_url)
+    status, out, _ = run("status", "--url", service_url)
+    assert status == 0
+    words = out.split()
+    assert words[words.index("service") + 1] == "ok"
+    assert words[words.index("indexed") + 1] == words[words.index("failed") + 1] == "1"
+    assert "odd.png" in out

@@ -1,0 +1,69 @@
+import pytest
+from fastapi.testclient import TestClient
+
+PROBLEM = "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/images/", 404),  # no redirect
+        ("PUT", "/images", 405),
+        ("DELETE", "/search", 405),
+    ],
+)
+def test_errors_of_the_framework_are_problems_too(
+    client: TestClient, method: str, path: str, status: int
+) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == PROBLEM
+    assert answer.json()["status"] == status
+    if status == 405:
+        assert answer.headers["allow"] == "GET, POST"
+
+
+def test_an_unexpected_error_tells_nothing_of_the_machine(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("/home/someone/secret.py")
+
+    monkeypatch.setattr("indexer.queries.list_images", fail)
+    answer = client.get("/images")
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == PROBLEM
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8000", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8000", 200),
+        ("LOCALHOST", 200),  # names have no case
+        ("evil.example", 421),  # a name that somebody lets point here
+        ("localhost.evil.example", 421),
+        ("", 421),
+    ],
+)
+def test_only_known_host_names_are_answered(client: TestClient, host: str, status: int) -> None:
+    answer = client.get("/livez", headers={"Host": host})
+    assert answer.status_code == status
+    if status != 200:
+        assert answer.headers["content-type"] == PROBLEM
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("http://localhost:8000", 204),  # our own page
+        ("https://evil.example", 403),  # a page on the web
+        ("null", 403),  # a page that hides where it is from
+    ],
+)
+def test_pages_of_other_hosts_may_not_write(client: TestClient, origin: str, status: int) -> None:
+    assert client.delete("/images/1", headers={"Origin": origin}).status_code == status
+    assert client.get("/livez", headers={"Origin": origin}).status_code == 200

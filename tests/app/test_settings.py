@@ -1,0 +1,38 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import Settings
+
+
+def test_every_setting_has_a_default_that_works() -> None:
+    settings = Settings()
+    assert settings.data_dir == Path("var")
+    assert settings.host == "127.0.0.1"
+    assert settings.snapshot.is_relative_to(settings.data_dir)
+
+
+def test_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLYPHSEEK_LONGER_SIDES", "960, 1280,1600")
+    monkeypatch.setenv("GLYPHSEEK_ALLOWED_HOSTS", "photos.example,localhost")
+    settings = Settings()
+    assert settings.longer_sides == (960, 1280, 1600)
+    assert settings.allowed_hosts == ("photos.example", "localhost")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "x"),
+        ("PORT", "70000"),
+        ("LONGER_SIDES", "10"),  # no word could be seen
+        ("LONGER_SIDES", ""),
+        ("THREADS", "0"),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_nonsense_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"GLYPHSEEK_{name}", value)
+    with pytest.raises(ValidationError):
+        Settings()

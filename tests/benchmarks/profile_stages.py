@@ -1,0 +1,180 @@
+"""Where the time of indexing goes: milliseconds a photo of every stage, one after the other.
+
+    python -m tests.benchmarks.profile_stages FOLDER [--photos N] [--threads 2] [--json FILE]
+
+Runs the service's own functions on the photos of a folder, with stop watches around the stages; nothing
+overlaps, so the sum is more than the service needs. Processor time is that of this process alone, without
+sandbox and database. Reading and embedding are one network: what the embedding takes is measured by running
+the reading once more without it.
+"""
+
+import argparse
+import hashlib
+import os
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sqlalchemy import Engine
+from torch import Tensor
+
+from app.ingest import find_photos
+from indexer import images, intake, pipeline, queries, queue
+from indexer.archives import Arrival
+from indexer.blobs import BlobStore
+from indexer.database import create_engine, migrate, session_scope
+from indexer.embedded import EmbeddedPostgres
+from indexer.sandbox import Sandbox
+from model import encoder as network
+from model import runtime
+from model.encoder import Encoder
+from tests.benchmarks import measuring
+
+WARM_UP_PHOTOS, BATCH = 32, 16
+MAX_PIXELS = 64_000_000
+Seconds = NDArray[np.float64]  # passed, and of processor time of this process
+OWNER = "benchmark"
+
+
+class StopWatch:
+    """Sums up the time of every stage, without that of the stages inside it."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, Seconds] = defaultdict(lambda: np.zeros(2))
+        self._inside = np.zeros(2)
+
+    def timed(self, stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function with a stop watch around it."""
+
+        def call(*args: Any, **options: Any) -> Any:
+            # What runs in the sandbox goes by its own name.
+            name = f"{stage}: {args[0].__name__}" if stage == "sandbox" else stage
+            before, self._inside = self._inside, np.zeros(2)
+            started = _now()
+            try:
+                return function(*args, **options)
+            finally:
+                duration = _now() - started
+                self.seconds[name] += duration - self._inside
+                self._inside = before + duration
+
+        return call
+
+    def wrap(self, stack: ExitStack, owner: Any, function: str, stage: str) -> None:
+        """Time every call of a module's or an object's function, as long as the stack lives."""
+        stack.enter_context(mock.patch.object(owner, function, self.timed(stage, getattr(owner, function))))
+
+
+def _now() -> Seconds:
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="photos")
+    parser.add_argument("--photos", type=int, default=100, help="so many, after those to warm up")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    options = parser.parse_args()
+    paths = [photo.content for photo in find_photos([str(options.folder)]) if isinstance(photo.content, Path)]
+    warm_up, paths = paths[:WARM_UP_PHOTOS], paths[WARM_UP_PHOTOS:][: options.photos]
+    encoder, watch = Encoder(device="cpu", threads=options.threads), StopWatch()
+    with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder)) as postgres:
+        migrate(postgres.url)
+        engine, blobs = create_engine(postgres.url), BlobStore(Path(folder) / "photos")
+        encoder.encode_images([images.decode(path, MAX_PIXELS) for path in warm_up[:1]])
+        with Sandbox(max_pixels=MAX_PIXELS, processes=1) as sandbox, ExitStack() as stack:
+            _watch(watch, stack, sandbox, encoder, options.threads)
+            encoder.encode_images([images.decode(path, MAX_PIXELS) for path in warm_up])
+            watch.seconds.clear()
+            proposals = _index(engine, blobs, sandbox, encoder, paths)
+        engine.dispose()
+    _report(watch, len(paths), proposals, options.json)
+
+
+def _watch(watch: StopWatch, stack: ExitStack, sandbox: Sandbox, encoder: Encoder, threads: int) -> None:
+    """Put stop watches around the stages; the networks must be compiled already."""
+    watch.wrap(stack, sandbox, "call", "sandbox")
+    watch.wrap(stack, intake, "take_in", "take in: file, database")
+    watch.wrap(stack, pipeline, "prepare", "prepare")
+    watch.wrap(stack, BlobStore, "write_thumbnail", "write thumbnail")
+    watch.wrap(stack, encoder, "encode_images", "rest of the encoder")
+    watch.wrap(stack, encoder, "_find", "detect: resize, select")
+    watch.wrap(stack, encoder, "_detect", "detect: network")
+    watch.wrap(stack, encoder, "_corners", "second look: sample")
+    watch.wrap(stack, encoder, "_look", "second look: network")
+    watch.wrap(stack, network._Photo, "crops", "crop")
+    watch.wrap(stack, network, "read", "transcripts")
+    watch.wrap(stack, queue, "claim", "database: claim")
+    watch.wrap(stack, queries, "finish_image", "database: statements")
+    watch.wrap(stack, pipeline, "_store", "database: begin, commit")
+    both = watch.timed("read and embed", encoder._embed)
+    alone: list[Callable[..., Any]] = []
+
+    def embed(crops: Tensor) -> Any:
+        if not alone:
+            reader = runtime.Compiled(
+                encoder._retriever.recognizer,
+                [crops],
+                device=torch.device("cpu"),
+                engine="openvino",
+                threads=threads,
+            )
+            alone.append(watch.timed("read", reader))
+        alone[0](crops)
+        return both(crops)
+
+    stack.enter_context(mock.patch.object(encoder, "_embed", embed))
+
+
+def _index(engine: Engine, blobs: BlobStore, sandbox: Sandbox, encoder: Encoder, paths: list[Path]) -> int:
+    """Take photos in and index them as API and worker do; return the number of proposals."""
+    with session_scope(engine) as session:
+        queries.add_model_version(session, version=encoder.version, dimension=encoder.dimension)
+    for path in paths:
+        temporary = blobs.temporary()
+        temporary.write_bytes(path.read_bytes())
+        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+        arrival = Arrival(temporary, path.name, digest, temporary.stat().st_size)
+        intake.take_in(
+            engine, blobs, sandbox, arrival, collection="default", metadata={}, max_pixels=MAX_PIXELS
+        )
+    while True:
+        with session_scope(engine) as session:
+            claimed = queue.claim(session, owner=OWNER, limit=BATCH, max_pixels=MAX_PIXELS, lease_seconds=600)
+        if not claimed:
+            break
+        batch = [pipeline.prepare(blobs, sandbox, photo, max_pixels=MAX_PIXELS) for photo in claimed]
+        pipeline.index_batch(engine, encoder, batch, owner=OWNER)
+    with session_scope(engine) as session:
+        return sum(image.proposal_count for image in queries.list_images(session, limit=len(paths)))
+
+
+def _report(watch: StopWatch, photos: int, proposals: int, json_path: Path | None) -> None:
+    seconds = dict(watch.seconds)
+    seconds["embed"] = seconds.pop("read and embed") - seconds["read"]
+    seconds = dict(sorted(seconds.items(), key=lambda item: -item[1][0]))
+    seconds["sum"] = np.sum([*seconds.values()], axis=0)
+    rows = {
+        stage: {
+            "ms a photo": float(1000 * passed / photos),
+            "%": float(100 * passed / seconds["sum"][0]),
+            "processor ms": float(1000 * busy / photos),
+        }
+        for stage, (passed, busy) in seconds.items()
+    }
+    measuring.show(f"{photos} photos, {proposals / photos:.1f} proposals a photo", rows, json_path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""Search in galleries of many proposals, through HTTP: time to start, memory, latency with 1 and 16 clients.
+
+    python -m tests.benchmarks.search_scale [--proposals 30000 100000 ...] [--json FILE]
+
+The gallery is the sample gallery as the network sees it, filled up with random unit vectors, 30 a photo. Of
+every size one `glyphseek api` is started twice: first it reads the database, then its snapshot.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from sqlalchemy import make_url
+
+from app.client import Client
+from app.ingest import find_photos
+from indexer import images, queries
+from indexer.database import create_engine, migrate, session_scope
+from indexer.embedded import EmbeddedPostgres
+from model.encoder import Encoder
+from tests.benchmarks import measuring
+
+GALLERY = Path(measuring.__file__).parents[2] / "app" / "gallery"
+PROPOSALS_A_PHOTO = 30
+SEARCHES, WARM_UP_SEARCHES = 1000, 50
+CLIENTS = (1, 16)
+LETTERS = list("abcdefghijklmnopqrstuvwxyz")
+IMAGES = """COPY images (id, collection_id, sha256, name, media_type, size_bytes, width, height, status,
+    model_version, proposal_count, indexed_at) FROM STDIN"""
+PROPOSALS = """COPY proposals (image_id, model_version, ordinal, box, quad, score, transcript, confidence,
+    folded, trigrams, embedding) FROM STDIN"""
+Vectors = NDArray[np.float32]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--proposals", type=int, nargs="+", default=[30_000, 100_000])
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    options = parser.parse_args()
+    encoder = Encoder(device="cpu")
+    paths = [photo.content for photo in find_photos([str(GALLERY)])]
+    real = [
+        encoder.encode_images([images.decode(path, 10**8)])[0].embeddings
+        for path in paths
+        if isinstance(path, Path)
+    ]
+    rows = {f"{count:,} proposals": _measure(count, real, encoder) for count in options.proposals}
+    measuring.show("search", rows, options.json)
+
+
+def _measure(count: int, real: list[Vectors], encoder: Encoder) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder)) as postgres:
+        migrate(postgres.url)
+        photos = _fill(postgres.url, count, real, encoder)
+        row: dict[str, Any] = {"photos": photos}
+        for origin in ("database", "snapshot"):
+            started = time.perf_counter()
+            with measuring.service("api", Path(folder), DATABASE_URL=postgres.url) as (url, pid):
+                row[f"start from {origin} s"] = time.perf_counter() - started
+                if origin == "snapshot":
+                    row["MiB"] = measuring.resident_mib(pid)["api"]
+                    row |= _search(url)
+                    row["MiB after"] = measuring.resident_mib(pid)["api"]
+    return row
+
+
+def _search(url: str) -> dict[str, float]:
+    generator = np.random.default_rng(0)
+    words = ["".join(generator.choice(LETTERS, generator.integers(3, 10))) for _ in range(SEARCHES)]
+    row = {}
+    with Client(url) as client:
+        measuring.latencies_ms(client, words[:WARM_UP_SEARCHES], clients=1, limit=20)
+        for clients in CLIENTS:
+            started = time.perf_counter()
+            latencies = measuring.latencies_ms(client, words, clients=clients, limit=20)
+            row |= measuring.percentiles(latencies, f"{clients} clients ms")
+            row[f"{clients} clients searches/s"] = SEARCHES / (time.perf_counter() - started)
+    return row
+
+
+def _fill(url: str, count: int, real: list[Vectors], encoder: Encoder) -> int:
+    """Write photos with so many proposals into a migrated database; return how many photos."""
+    engine = create_engine(url)
+    with session_scope(engine) as session:
+        collection_id = queries.get_or_create_collection(session, name="default").id
+        queries.add_model_version(session, version=encoder.version, dimension=encoder.dimension)
+    engine.dispose()
+    photos = len(real) + max(0, count - sum(map(len, real))) // PROPOSALS_A_PHOTO
+    conninfo = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(conninfo) as connection, connection.cursor() as cursor:
+        with cursor.copy(IMAGES.replace("(id, ", "(")) as copy:
+            for number in range(photos):
+                name, digest = f"{number}.jpg", f"{number:064x}"
+                size = (10**5, 1280, 720)
+                copy.write_row(
+                    (collection_id, digest, name, "image/jpeg", *size, "indexed", encoder.version, 30, "now")
+                )
+        ids = [row[0] for row in cursor.execute("SELECT id FROM images ORDER BY id")]
+        with cursor.copy(PROPOSALS) as copy:
+            for image_id, vectors in zip(ids, _vectors(real, photos, encoder.dimension), strict=True):
+                for ordinal, vector in enumerate(vectors):
+                    embedding = vector.astype("<f2").tobytes()
+                    box, quad = [10, 10, 90, 40], [10, 10, 90, 10, 90, 40, 10, 40]
+                    row = (box, quad, 0.5, "word", 0.9, "word", ["^wo", "wor", "ord", "rd$"], embedding)
+                    copy.write_row((image_id, encoder.version, ordinal, *row))
+    return photos
+
+
+def _vectors(real: list[Vectors], photos: int, dimension: int) -> Iterator[Vectors]:
+    yield from real
+    generator = np.random.default_rng(1)
+    for _ in range(photos - len(real)):
+        vectors = generator.normal(size=(PROPOSALS_A_PHOTO, dimension)).astype(np.float32)
+        yield vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+if __name__ == "__main__":
+    main()

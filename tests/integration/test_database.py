@@ -1,0 +1,151 @@
+"""Migrations and connections against a real server."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Generator
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, make_url, text
+
+from indexer import database, tables
+from indexer.errors import DatabaseUnavailable
+
+ROOT = Path(database.__file__).parent.parent
+CONSTRAINTS = """
+    SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+    WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version'
+"""
+INDEXES = (
+    "SELECT indexdef, '', '' FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'"
+)
+
+
+def _catalog(engine: Engine) -> set[tuple[str, ...]]:
+    with engine.connect() as connection:
+        return {tuple(row) for query in (CONSTRAINTS, INDEXES) for row in connection.execute(text(query))}
+
+
+def test_migrations_make_the_tables_of_the_metadata(engine: Engine) -> None:
+    with engine.connect() as connection:
+        options = {"compare_type": True, "compare_server_default": True}
+        context = MigrationContext.configure(connection, opts=options)
+        assert compare_metadata(context, tables.Table.metadata) == []
+
+
+def test_migrations_make_the_constraints_and_indexes_of_the_metadata(
+    engine: Engine, empty_database_url: str
+) -> None:
+    by_metadata = database.create_engine(empty_database_url)
+    tables.Table.metadata.create_all(by_metadata)
+    assert _catalog(engine) == _catalog(by_metadata)
+    by_metadata.dispose()
+
+
+def test_embeddings_are_stored_uncompressed(engine: Engine) -> None:
+    query = (
+        "SELECT attstorage FROM pg_attribute WHERE attrelid = 'proposals'::regclass AND attname = 'embedding'"
+    )
+    with engine.connect() as connection:
+        assert connection.scalar(text(query)) in ("e", b"e")
+
+
+def test_migrating_at_once_and_again_is_harmless(empty_database_url: str) -> None:
+    engine = database.create_engine(empty_database_url)
+    assert not database.migration_state(engine).up_to_date
+    program = f"from indexer.database import migrate; migrate({empty_database_url!r})"
+    others = [subprocess.Popen([sys.executable, "-c", program], cwd=ROOT) for _ in range(2)]
+    assert [other.wait() for other in others] == [0, 0]
+    database.migrate(empty_database_url)
+    state = database.migration_state(engine)
+    assert state.up_to_date
+    assert state.current is not None
+    engine.dispose()
+
+
+def test_every_database_has_an_id_of_its_own(engine: Engine, other_engine: Engine) -> None:
+    ids = set()
+    for each in (engine, other_engine):
+        with each.connect() as connection:
+            ids.add(connection.scalar(text("SELECT database_id FROM index_state")))
+    assert len(ids) == 2
+
+
+def test_session_commits_at_the_end_and_rolls_back_on_errors(engine: Engine) -> None:
+    with database.session_scope(engine) as session:
+        session.add(tables.Collection(name="kept"))
+    with pytest.raises(RuntimeError), database.session_scope(engine) as session:  # noqa: PT012
+        session.add(tables.Collection(name="lost"))
+        session.flush()
+        raise RuntimeError
+    with database.session_scope(engine) as session:
+        assert session.scalars(text("SELECT name FROM collections")).all() == ["kept"]
+
+
+def test_unreachable_database_is_reported_as_such(tmp_path: Path) -> None:
+    engine = database.create_engine(f"postgresql://someone@/nothing?host={tmp_path}")
+    for use in (database.session_scope, database.snapshot_scope):
+        with pytest.raises(DatabaseUnavailable), use(engine) as session:
+            session.execute(text("SELECT 1"))
+    with pytest.raises(DatabaseUnavailable):
+        database.migration_state(engine)
+    with pytest.raises(DatabaseUnavailable):
+        database.migrate(engine.url)
+
+
+def _cut(engine: Engine, query: str) -> None:
+    """Have the server end the connections whose last statement looks like this."""
+    conninfo = make_url(engine.url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid() AND query LIKE %s",
+            [query],
+        )
+
+
+def test_connection_cut_in_the_middle_is_reported_and_replaced(engine: Engine) -> None:
+    with pytest.raises(DatabaseUnavailable), database.session_scope(engine) as session:  # noqa: PT012
+        session.execute(text("SELECT 'to be cut'"))
+        _cut(engine, "SELECT 'to be cut'")
+        session.execute(text("SELECT 1"))
+    with database.session_scope(engine) as session:
+        assert session.scalar(text("SELECT 1")) == 1
+
+
+def _seconds_to_hear(engine: Engine, wakes: Generator[None, None, None]) -> float:
+    def notify() -> None:
+        with database.session_scope(engine) as session:
+            database.notify(session, "some_channel")
+
+    timer = threading.Timer(0.05, notify)
+    timer.start()
+    started = time.monotonic()
+    next(wakes)
+    timer.join()
+    return time.monotonic() - started
+
+
+def test_listener_wakes_at_a_notification_and_reconnects(engine: Engine, database_url: str) -> None:
+    wakes = database.listen(database_url, "some_channel", threading.Event(), poll_seconds=1)
+    next(wakes)  # at once
+    assert _seconds_to_hear(engine, wakes) < 0.8
+    _cut(engine, "LISTEN%")
+    next(wakes)  # the loss is itself a reason to look
+    next(wakes)  # and so is being connected again
+    assert _seconds_to_hear(engine, wakes) < 0.8
+    wakes.close()
+
+
+def test_listener_ends_soon_after_stop(database_url: str) -> None:
+    stop = threading.Event()
+    wakes = database.listen(database_url, "some_channel", stop, poll_seconds=0.05)
+    for _ in range(3):
+        next(wakes)  # nothing is notified, and yet there is something to look at every 50 ms
+    stop.set()
+    assert list(wakes) == []

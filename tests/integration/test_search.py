@@ -1,0 +1,110 @@
+"""Search over a small gallery: the ranking, the boxes, the pages."""
+
+import pytest
+
+from indexer import pipeline
+from indexer.errors import InvalidQuery, NotFound, NotReady
+from indexer.follower import Follower
+from indexer.search import SearchResult, search
+from tests.integration.conftest import Gallery, RandomEncoder
+
+
+@pytest.fixture
+def follower(gallery: Gallery) -> Follower:
+    gallery.add("coffee shop", name="café.png")
+    gallery.add("", name="blank.png")
+    gallery.add("coffees", collection="other")
+    gallery.add("hotel")
+    gallery.index_all()
+    return gallery.follower()
+
+
+def _search(gallery: Gallery, follower: Follower, *words: str, **options: object) -> SearchResult:
+    options = {"limit": 10, **options}
+    return search(gallery.engine, follower.served(), gallery.encoder, words, **options)  # type: ignore[arg-type]
+
+
+def test_every_photo_is_ranked_and_the_best_has_its_box(gallery: Gallery, follower: Follower) -> None:
+    found = _search(gallery, follower, "coffee")
+    (result,) = found.results
+    assert (result.query, result.total) == ("coffee", 4)
+    assert [hit.image.id for hit in result.hits[:2]] == [1, 3]
+    best, last = result.hits[0], result.hits[-1]
+    assert (best.image.name, best.image.collection.name) == ("café.png", "default")
+    assert best.score == pytest.approx(1, abs=1e-3)
+    (box,) = best.boxes
+    assert (box.text, box.box) == ("coffee", [0, 0, 8, 4])
+    assert box.quad == [[0, 0], [8, 0], [8, 4], [0, 4]]
+    assert box.score == best.score
+    assert (last.image.name, last.score, last.boxes) == ("blank.png", -1, [])
+    assert [hit.score for hit in result.hits] == sorted((hit.score for hit in result.hits), reverse=True)
+    assert set(found.took_ms) == {"encode", "index", "database", "total"}
+    assert all(took >= 0 for took in found.took_ms.values())
+
+
+def test_boxes_are_those_near_the_best(gallery: Gallery) -> None:
+    gallery.add(" ".join(["same"] * 12 + ["zzz"]))
+    gallery.index_all()
+    (result,) = _search(gallery, gallery.follower(), "same").results
+    assert [box.text for box in result.hits[0].boxes] == ["same"] * 10
+
+
+def test_pages_make_up_the_ranking(gallery: Gallery, follower: Follower) -> None:
+    whole = _search(gallery, follower, "hotel").results[0]
+    pages = [_search(gallery, follower, "hotel", limit=3, offset=offset).results[0] for offset in (0, 3, 6)]
+    assert [len(page.hits) for page in pages] == [3, 1, 0]
+    assert [hit.image.id for page in pages for hit in page.hits] == [hit.image.id for hit in whole.hits]
+    assert {page.total for page in pages} == {4}
+
+
+def test_several_queries_at_once(gallery: Gallery, follower: Follower) -> None:
+    results = _search(gallery, follower, "hotel", "coffees").results
+    assert [result.query for result in results] == ["hotel", "coffees"]
+    assert [result.hits[0].image.id for result in results] == [4, 3]
+
+
+def test_min_score_cuts_and_total_says_how_many_remain(gallery: Gallery, follower: Follower) -> None:
+    (result,) = _search(gallery, follower, "coffee", min_score=0.99, limit=1).results
+    assert (result.total, [hit.image.id for hit in result.hits]) == (1, [1])
+    (none,) = _search(gallery, follower, "coffee", min_score=1.5).results
+    assert (none.total, none.hits) == (0, [])
+    (everything,) = _search(gallery, follower, "coffee", min_score=-1, limit=2, offset=2).results
+    assert (everything.total, len(everything.hits)) == (4, 2)
+
+
+def test_collection_limits_the_ranking(gallery: Gallery, follower: Follower) -> None:
+    (result,) = _search(gallery, follower, "coffee", collection="other").results
+    assert (result.total, [hit.image.id for hit in result.hits]) == (1, [3])
+    with pytest.raises(NotFound):
+        _search(gallery, follower, "coffee", collection="unknown")
+
+
+def test_photo_deleted_a_moment_ago_is_skipped(gallery: Gallery, follower: Follower) -> None:
+    pipeline.delete_photo(gallery.engine, gallery.blobs, image_id=1)  # the index does not know yet
+    (result,) = _search(gallery, follower, "coffee", limit=2).results
+    assert [hit.image.id for hit in result.hits] == [3]
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "",  # nothing
+        "   ",  # nothing to see
+        "!?",  # nothing that the network knows
+    ],
+)
+def test_query_without_known_characters_is_refused(gallery: Gallery, follower: Follower, word: str) -> None:
+    with pytest.raises(InvalidQuery, match="letter or a digit"):
+        _search(gallery, follower, "fine", word)
+
+
+def test_index_of_another_model_version_is_not_searched(gallery: Gallery, follower: Follower) -> None:
+    newer = Gallery(gallery.engine, gallery.blobs, RandomEncoder(version="2" * 64), gallery.sandbox)
+    with pytest.raises(NotReady, match="another model version"):
+        _search(newer, follower, "coffee")
+
+
+def test_empty_gallery_has_an_empty_ranking(gallery: Gallery) -> None:
+    gallery.index([])
+    (result,) = _search(gallery, gallery.follower(), "coffee").results
+    assert (result.total, result.hits) == (0, [])

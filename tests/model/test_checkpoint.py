@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from model import checkpoint
+from model.retriever import Retriever
+
+
+def test_load_gives_back_what_was_saved(tiny: Retriever, tiny_checkpoint: Path) -> None:
+    loaded = checkpoint.load(tiny_checkpoint)
+    assert loaded.card == {"min_score": 0.0}
+    assert len(loaded.version) == 64
+    assert not loaded.retriever.training
+    for name, tensor in tiny.state_dict().items():
+        assert torch.allclose(
+            loaded.retriever.state_dict()[name].float(), tensor.float(), rtol=1e-3, atol=1e-3
+        )
+
+
+def test_version_follows_the_content(tiny: Retriever, tmp_path: Path) -> None:
+    for name, score in (("a", 0.1), ("b", 0.1), ("c", 0.2)):
+        checkpoint.save(tmp_path / name, tiny, {"min_score": score})
+    first, same, other = (checkpoint.load(tmp_path / name).version for name in "abc")
+    assert first == same
+    assert first != other
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_anything_else_is_refused_with_a_reason(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(
+        checkpoint.CheckpointError, match=r"broken\.safetensors is not a glyphseek checkpoint"
+    ):
+        checkpoint.load(path)
+
+
+def test_a_missing_file_is_refused_with_a_reason(tmp_path: Path) -> None:
+    with pytest.raises(checkpoint.CheckpointError, match="nothing is not a"):
+        checkpoint.load(tmp_path / "nothing")
+
+
+def test_shipped_checkpoint_is_complete_and_small() -> None:
+    assert checkpoint.DEFAULT_CHECKPOINT.stat().st_size < 40e6
+    card = checkpoint.load().card
+    assert {"preset", "min_score", "recipe", "figures", "credit", "licence"} <= card.keys()

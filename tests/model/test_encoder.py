@@ -1,0 +1,178 @@
+"""The encoder with the shipped network on pictures drawn here, and its edges with a narrow one."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from model import checkpoint
+from model.encoder import Encoder, Proposals
+from model.retriever import Retriever
+
+
+def draw(words: dict[str, tuple[int, int]], size: tuple[int, int] = (640, 480)) -> NDArray[np.uint8]:
+    """Return a picture of dark words on a light ground, each at its place."""
+    image = Image.new("RGB", size, (225, 220, 205))
+    pen = ImageDraw.Draw(image)
+    for word, place in words.items():
+        pen.text(place, word, fill=(40, 30, 60), font=ImageFont.load_default(34))
+    return np.asarray(image)
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return Encoder(device="cpu", threads=1)
+
+
+@pytest.fixture(scope="module")
+def picture() -> NDArray[np.uint8]:
+    return draw({"COFFEE": (60, 80), "bakery": (320, 300)})
+
+
+@pytest.fixture(scope="module")
+def proposals(encoder: Encoder, picture: NDArray[np.uint8]) -> Proposals:
+    return encoder.encode_images([picture])[0]
+
+
+def test_words_are_found_read_and_matched(encoder: Encoder, proposals: Proposals) -> None:
+    similarity = encoder.encode_texts(["coffee", "bakery"]) @ proposals.embeddings.T
+    for row, (word, place) in enumerate([("coffee", (60, 80)), ("bakery", (320, 300))]):
+        best = similarity[row].argmax()
+        assert similarity[row, best] > 0.7
+        assert proposals.transcripts[best].lower() == word
+        x0, y0, x1, y1 = proposals.boxes[best]
+        assert abs(x0 - place[0]) < 25
+        assert place[1] - 10 < y0 < y1 < place[1] + 75
+        assert 80 < x1 - x0 < 190
+
+
+def test_similarity_follows_the_edit_distance(encoder: Encoder, proposals: Proposals) -> None:
+    words = ["coffee", "coffe", "coffin", "zebra"]
+    best = (encoder.encode_texts(words) @ proposals.embeddings.T).max(1)
+    assert (np.diff(best) < 0).all()
+
+
+def test_proposals_have_the_promised_shapes(proposals: Proposals) -> None:
+    n = len(proposals.scores)
+    assert proposals.boxes.shape == (n, 4)
+    assert proposals.quads.shape == (n, 4, 2)
+    assert proposals.embeddings.shape == (n, 1920)
+    assert len(proposals.transcripts) == n
+    for values in (
+        proposals.boxes,
+        proposals.quads,
+        proposals.scores,
+        proposals.confidences,
+        proposals.embeddings,
+    ):
+        assert values.dtype == np.float32
+        assert np.isfinite(values).all()
+    assert np.allclose(np.linalg.norm(proposals.embeddings, axis=1), 1, atol=1e-5)
+    assert (np.diff(proposals.scores) <= 0).all()
+    assert ((proposals.scores >= 0) & (proposals.scores <= 1)).all()
+
+
+def test_boxes_are_in_pixels_of_the_photo_at_any_size(encoder: Encoder, picture: NDArray[np.uint8]) -> None:
+    large = np.asarray(Image.fromarray(picture).resize((3200, 2400), Image.Resampling.BICUBIC))
+    query = encoder.encode_texts(["coffee"])[0]
+    found = encoder.encode_images([large])[0]
+    box = found.boxes[(found.embeddings @ query).argmax()]
+    assert np.allclose(box, [60 * 5, 85 * 5, 200 * 5, 120 * 5], atol=25 * 5)
+
+
+def test_torch_and_openvino_agree(encoder: Encoder, picture: NDArray[np.uint8], proposals: Proposals) -> None:
+    torch_encoder = Encoder(device="cpu-torch")
+    assert np.allclose(torch_encoder.encode_texts(["coffee"]), encoder.encode_texts(["coffee"]), atol=2e-3)
+    other = torch_encoder.encode_images([picture])[0]
+    strong = [proposals.scores[:2], other.scores[:2]]
+    assert np.allclose(*strong, atol=0.03)
+    assert np.allclose(np.sort(proposals.boxes[:2], 0), np.sort(other.boxes[:2], 0), atol=3)
+    cosine = (proposals.embeddings[:2] @ other.embeddings.T).max(1)
+    assert (cosine > 0.98).all()  # bfloat16 against float32
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_and_openvino_agree(picture: NDArray[np.uint8], proposals: Proposals) -> None:
+    other = Encoder(device="cuda").encode_images([picture])[0]
+    assert ((proposals.embeddings[:2] @ other.embeddings.T).max(1) > 0.98).all()
+
+
+def test_a_picture_is_the_same_alone_and_in_a_batch(encoder: Encoder, picture: NDArray[np.uint8]) -> None:
+    other = draw({"museum": (100, 100)}, size=(300, 500))
+    alone = encoder.encode_images([picture])[0]
+    batch = encoder.encode_images([other, picture])[1]
+    assert np.allclose(alone.embeddings, batch.embeddings, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [
+        (1, 1),  # a single pixel
+        (30, 4000),  # a banner
+        (3000, 8),  # a strip
+        (33, 31),  # odd sides
+    ],
+)
+def test_any_size_is_taken(tiny_checkpoint: Path, height: int, width: int) -> None:
+    narrow = Encoder(tiny_checkpoint, device="cpu-torch", max_proposals=5, longer_sides=(256,))
+    found = narrow.encode_images([np.full((height, width, 3), 127, np.uint8)])[0]
+    assert 0 < len(found.scores) <= 5
+    assert (found.boxes[:, 2] <= width).all()
+    assert (found.boxes[:, 3] <= height).all()
+
+
+def test_scales_are_pooled(tiny_checkpoint: Path, picture: NDArray[np.uint8]) -> None:
+    pooled = Encoder(tiny_checkpoint, device="cpu-torch", longer_sides=(128, 256), max_proposals=20)
+    assert len(pooled.encode_images([picture])[0].scores) == 20
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu-torch"])
+def test_a_second_look_moves_boxes(
+    tiny: Retriever, tmp_path: Path, picture: NDArray[np.uint8], device: str
+) -> None:
+    torch.manual_seed(1)
+    looking = Retriever(dataclasses.replace(tiny.config, refining=8)).eval()
+    looking.load_state_dict(tiny.state_dict(), strict=False)
+    looking.state_dict()["refiner.ends.weight"].mul_(30)  # a new one leaves boxes nearly as they are
+    found = []
+    for name, network in (("plain", tiny), ("looking", looking)):
+        checkpoint.save(tmp_path / name, network, {"min_score": 0.0})
+        encoder = Encoder(tmp_path / name, device=device, longer_sides=(256,), max_proposals=21, threads=1)
+        found.append(encoder.encode_images([picture])[0])
+    np.testing.assert_array_equal(found[0].scores, found[1].scores)
+    assert 0.3 < np.abs(found[0].quads - found[1].quads).mean() < 15
+
+
+def test_a_multi_scale_search_finds_the_words_too(picture: NDArray[np.uint8]) -> None:
+    encoder = Encoder(device="cpu", threads=1, longer_sides=(960, 1280))
+    found = encoder.encode_images([picture])[0]
+    assert {"coffee", "bakery"} <= {word.lower() for word in found.transcripts}
+
+
+def test_no_text_gives_no_proposals(encoder: Encoder) -> None:
+    empty = encoder.encode_images([np.full((200, 200, 3), 128, np.uint8)])[0]
+    assert empty.boxes.shape == (0, 4)
+    assert empty.quads.shape == (0, 4, 2)
+    assert empty.embeddings.shape == (0, 1920)
+    assert empty.transcripts == []
+
+
+def test_given_regions_are_read(encoder: Encoder, picture: NDArray[np.uint8]) -> None:
+    quads = np.array([[[60, 86], [196, 86], [196, 118], [60, 118]]], np.float32)
+    assert encoder.embed_quads(picture, quads).transcripts[0].lower() == "coffee"
+
+
+def test_no_words_and_unknown_words(encoder: Encoder) -> None:
+    assert encoder.encode_texts([]).shape == (0, 1920)
+    with pytest.raises(ValueError, match="none of the characters"):
+        encoder.encode_texts(["fine", "!!!"])
+
+
+def test_one_word_is_encoded_as_among_many(encoder: Encoder) -> None:
+    many = encoder.encode_texts(["a", "internationalisation", "24"])
+    assert np.allclose(many[2], encoder.encode_texts(["24"])[0], atol=1e-4)
