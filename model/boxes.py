@@ -55,6 +55,14 @@ def widen_quads(quads: Tensor, along: float, across: float) -> Tensor:
     return quads + torch.stack([-right - down, right - down, right + down, down - right], dim=1)
 
 
+def cut_quad(quad: Tensor, spans: Tensor) -> Tensor:
+    """Return the parts (N, 4, 2) of a quad (4, 2) between shares (N, 2) of its width, each in [0, 1]."""
+    start, end = spans[:, :1], spans[:, 1:]
+    top, bottom = quad[1] - quad[0], quad[2] - quad[3]
+    corners = [quad[0] + start * top, quad[0] + end * top, quad[3] + end * bottom, quad[3] + start * bottom]
+    return torch.stack(corners, dim=1)
+
+
 def _unit(vectors: Tensor) -> Tensor:
     length: Tensor = vectors.norm(dim=1, keepdim=True)
     return vectors / length.clamp(min=1e-6)

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,34 +16,15 @@ from model import boxes, checkpoint, runtime, transforms
 from model.charset import Charset
 from model.detector import Detections, activate, select
 from model.embedder import stretch_words
+from model.photo import Proposals, Reading, WorkingPhoto, unit
 from model.recognizer import read
 from model.refiner import grid_places, sample, sides_to_quads
 from model.retriever import Retriever
 
+__all__ = ["DEFAULT_CHECKPOINT", "Encoder", "Proposals"]
+
 DEFAULT_CHECKPOINT = checkpoint.DEFAULT_CHECKPOINT
 CROP_BATCH = 16
-PYRAMID_LEVELS = 5
-
-
-@dataclass(frozen=True)
-class Proposals:
-    """Text regions of one photo, best first.
-
-    Attributes:
-        boxes: float32 (N, 4) xyxy, pixels of the photo as given.
-        quads: float32 (N, 4, 2), corners clockwise from the reading start.
-        scores: float32 (N,), the detector's, in [0, 1].
-        transcripts: What the reading branch reads, possibly empty.
-        confidences: float32 (N,), probability of the least certain character, in [0, 1].
-        embeddings: float32 (N, D), unit length.
-    """
-
-    boxes: NDArray[np.float32]
-    quads: NDArray[np.float32]
-    scores: NDArray[np.float32]
-    transcripts: list[str]
-    confidences: NDArray[np.float32]
-    embeddings: NDArray[np.float32]
 
 
 class _WordEmbedding(nn.Module):
@@ -145,7 +125,7 @@ class Encoder:
                     "words", _WordEmbedding(self._retriever), [numbers, stretch], half=False
                 )
             embeddings = self._text(numbers, stretch)
-        return _unit(embeddings)
+        return unit(embeddings)
 
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> list[Proposals]:
         """Find, read and embed the text of photos.
@@ -157,15 +137,20 @@ class Encoder:
             The proposals of each photo, in the order of the photos.
         """
         with self._lock:
-            photos = [_Photo.prepare(image, 2 * max(self.longer_sides)) for image in images]
-            for side in self.longer_sides:
-                self._find(photos, side)
-            if len(self.longer_sides) > 1:
-                for photo in photos:
-                    photo.keep(
-                        nms(boxes.quads_to_boxes(photo.quads), photo.scores, 0.5)[: self.max_proposals]
-                    )
-            return self._read(photos)
+            return self._read(self._search(images))
+
+    def locate(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Find the text of a photo without reading it.
+
+        Args:
+            image: uint8 RGB (H, W, 3) of any size, upright.
+
+        Returns:
+            Corners (N, 4, 2) in pixels, clockwise from the reading start; detector scores (N,). Best first.
+        """
+        with self._lock:
+            photo = self._search([image])[0]
+            return (photo.quads / photo.scale).numpy(), photo.scores.numpy()
 
     def embed_quads(self, image: NDArray[np.uint8], quads: NDArray[np.float32]) -> Proposals:
         """Read and embed given regions of a photo; their detector score is 1.
@@ -175,21 +160,32 @@ class Encoder:
             quads: Corners (N, 4, 2) in pixels, clockwise from the reading start.
         """
         with self._lock:
-            photo = _Photo.prepare(image, 2 * max(self.longer_sides))
+            photo = WorkingPhoto.prepare(image, 2 * max(self.longer_sides))
             photo.add(torch.from_numpy(quads).float() * photo.scale, torch.ones(len(quads)))
-            return self._read([photo])[0]
+            self._read_new([photo])
+            return photo.proposals(self.dimension)
 
-    def _find(self, photos: Sequence["_Photo"], longer_side: int) -> None:
+    def _search(self, images: Sequence[NDArray[np.uint8]]) -> list[WorkingPhoto]:
+        """Return the photos with the words that were found at all sizes."""
+        photos = [WorkingPhoto.prepare(image, 2 * max(self.longer_sides)) for image in images]
+        for side in self.longer_sides:
+            self._find(photos, side)
+        if len(self.longer_sides) > 1:
+            for photo in photos:
+                photo.keep(nms(boxes.quads_to_boxes(photo.quads), photo.scores, 0.5)[: self.max_proposals])
+        return photos
+
+    def _find(self, photos: Sequence[WorkingPhoto], longer_side: int) -> None:
         """Add the words seen at one size; photos of one input size share a batch."""
-        groups: dict[tuple[int, int], list[_Photo]] = {}
+        groups: dict[tuple[int, int], list[WorkingPhoto]] = {}
         for photo in photos:
-            size = transforms.fit(photo.working.shape[1], photo.working.shape[2], longer_side)
+            size = transforms.fit(photo.pixels.shape[1], photo.pixels.shape[2], longer_side)
             groups.setdefault(size, []).append(photo)
         for (height, width), members in groups.items():
             for start in range(0, len(members), self._detect_batch):
                 part = members[start : start + self._detect_batch]
                 batch = torch.stack(
-                    [transforms.resize(photo.working, height, width) for photo in part]
+                    [transforms.resize(photo.pixels, height, width) for photo in part]
                 ).float()
                 if self._detect is None:
                     example = torch.zeros(1, 3, 64, 64)
@@ -200,7 +196,7 @@ class Encoder:
                         points[row].cpu(), height, width, min_score=self.min_score, top_k=self.max_proposals
                     )
                     corners = self._corners(found, [level[row : row + 1] for level in maps])
-                    ratio = torch.tensor([photo.working.shape[2] / width, photo.working.shape[1] / height])
+                    ratio = torch.tensor([photo.pixels.shape[2] / width, photo.pixels.shape[1] / height])
                     photo.add(corners * ratio, found.scores)
 
     def _corners(self, found: Detections, maps: list[Tensor]) -> Tensor:
@@ -218,13 +214,25 @@ class Encoder:
             quads[members] = sides_to_quads(sides, rotated).cpu()
         return quads
 
-    def _read(self, photos: Sequence["_Photo"]) -> list[Proposals]:
-        """Read and embed the words of all photos, crops of one width in common batches."""
-        crops: dict[int, list[tuple[_Photo, int, Tensor]]] = {}
+    def _read(self, photos: Sequence[WorkingPhoto]) -> list[Proposals]:
+        """Read and embed the words of photos, those on their side and those of lines too."""
+        groups = [photo.turn_tall() for photo in photos]
+        self._read_new(photos)
+        for photo, group in zip(photos, groups, strict=True):
+            photo.keep_surest(group)
+            photo.split_lines()
+        self._read_new(photos)
         for photo in photos:
-            for index, crop in enumerate(photo.crops()):
+            photo.keep(photo.scores.argsort(descending=True, stable=True)[: self.max_proposals])
+        return [photo.proposals(self.dimension) for photo in photos]
+
+    def _read_new(self, photos: Sequence[WorkingPhoto]) -> None:
+        """Read and embed what was not read yet, crops of one width in common batches."""
+        crops: dict[int, list[tuple[WorkingPhoto, int, Tensor]]] = {}
+        for photo in photos:
+            unread = photo.unread()
+            for index, crop in zip(unread, photo.crops(unread), strict=True):
                 crops.setdefault(crop.shape[-1], []).append((photo, index, crop))
-            photo.embeddings = torch.zeros(len(photo.quads), self.dimension)
         for width in sorted(crops):
             for batch in _batches(crops[width]):
                 stacked = torch.cat([crop for _, _, crop in batch])
@@ -232,12 +240,9 @@ class Encoder:
                     example = stacked[:1, ..., : transforms.CROP_WIDTHS[0]]
                     self._embed = self._compile("reader", _CropEmbedding(self._retriever), [example])
                 embedded, logits = self._embed(stacked)
-                words, confidences = read(logits, self.config.characters)
-                for row, (photo, index, _) in enumerate(batch):
-                    photo.embeddings[index] = embedded[row].cpu()
-                    photo.transcripts[index] = words[row]
-                    photo.confidences[index] = float(confidences[row])
-        return [photo.proposals() for photo in photos]
+                for row, transcript in enumerate(read(logits, self.config.characters)):
+                    photo, index, _ = batch[row]
+                    photo.readings[index] = Reading(transcript, embedded[row].cpu())
 
     def _compile(
         self, name: str, module: nn.Module, examples: Sequence[Tensor], half: bool = True
@@ -254,63 +259,6 @@ class Encoder:
         )
 
 
-class _Photo:
-    """A photo on its way: its working copy, what was found in it, what was read."""
-
-    def __init__(self, working: Tensor, scale: float, height: int, width: int) -> None:
-        self.working = working  # uint8 (3, h, w), at most twice as large as it is searched
-        self.scale = scale  # of the working copy to the photo
-        self._size = height, width
-        self.quads = torch.zeros(0, 4, 2)  # in pixels of the working copy
-        self.scores = torch.zeros(0)
-        self.transcripts: dict[int, str] = {}
-        self.confidences: dict[int, float] = {}
-        self.embeddings = torch.zeros(0, 0)
-
-    @classmethod
-    def prepare(cls, image: NDArray[np.uint8], longest_side: int) -> "_Photo":
-        height, width = image.shape[:2]
-        working = torch.from_numpy(np.require(image, np.uint8, ["C", "W"])).permute(2, 0, 1)
-        scale = min(1.0, longest_side / max(height, width))
-        if scale < 1:
-            working = transforms.resize(working, max(1, round(height * scale)), max(1, round(width * scale)))
-        return cls(working, scale, height, width)
-
-    def add(self, quads: Tensor, scores: Tensor) -> None:
-        self.quads, self.scores = torch.cat([self.quads, quads]), torch.cat([self.scores, scores])
-
-    def keep(self, indices: Tensor) -> None:
-        self.quads, self.scores = self.quads[indices], self.scores[indices]
-
-    def crops(self) -> list[Tensor]:
-        """Cut the words out: (1, 3, 48, W) each, of different widths."""
-        wide = boxes.widen_quads(self.quads, transforms.MARGIN_ALONG, transforms.MARGIN_ACROSS)
-        sizes = boxes.quads_to_rotated(wide)[:, 2:4].tolist()
-        levels = transforms.pyramid_level([height for _, height in sizes], PYRAMID_LEVELS)
-        pyramid = [self.working.float()]
-        for _ in range(max(levels, default=0)):
-            pyramid.append(nn.functional.avg_pool2d(pyramid[-1], 2, ceil_mode=True))
-        return [
-            transforms.crop_quads(
-                pyramid[level], wide[index : index + 1] / 2**level, transforms.crop_width(*sizes[index])
-            )
-            for index, level in enumerate(levels)
-        ]
-
-    def proposals(self) -> Proposals:
-        height, width = self._size
-        order = range(len(self.quads))
-        quads = self.quads / self.scale
-        return Proposals(
-            boxes=boxes.clip_boxes(boxes.quads_to_boxes(quads), width, height).numpy(),
-            quads=quads.numpy(),
-            scores=self.scores.numpy(),
-            transcripts=[self.transcripts[index] for index in order],
-            confidences=np.array([self.confidences[index] for index in order], np.float32),
-            embeddings=_unit(self.embeddings),
-        )
-
-
 Item = TypeVar("Item")
 
 
@@ -324,9 +272,3 @@ def _batches(members: list[Item]) -> list[list[Item]]:
         batches.append(members[:size])
         members = members[size:]
     return batches
-
-
-def _unit(embeddings: Tensor) -> NDArray[np.float32]:
-    """Return unit vectors in float32, also after arithmetic in half precision."""
-    result: NDArray[np.float32] = nn.functional.normalize(embeddings.float(), dim=1).cpu().numpy()
-    return result

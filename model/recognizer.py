@@ -4,6 +4,8 @@ Source: PP-OCRv6 (Baidu, Apache-2.0), as shipped in the wheel `rapidocr` 3.10.0;
 (Du et al., IJCAI 2022). Shape legend: N crops, W crop width, S = W / 8 steps, C features a step.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -77,20 +79,32 @@ class Recognizer(nn.Module):
         return sequence, self.classifier(sequence)
 
 
-def read(logits: Tensor, characters: str) -> tuple[list[str], Tensor]:
-    """Decode logits (N, S, 1 + len(characters)) greedily.
+class Transcript(NamedTuple):
+    """What is read in a crop.
 
-    Returns:
-        The words, and for each the lowest probability of its characters in [0, 1] (0 for an empty word).
+    Attributes:
+        text: Possibly empty.
+        confidence: The lowest probability of its characters in [0, 1], 0 for an empty text.
+        spaces: Where spaces between words are, as shares of the crop's width.
     """
-    probability, number = logits.softmax(-1).max(-1)
+
+    text: str
+    confidence: float
+    spaces: list[float]
+
+
+def read(logits: Tensor, characters: str) -> list[Transcript]:
+    """Decode logits (N, S, 1 + len(characters)) greedily."""
+    probability, number = (tensor.cpu() for tensor in logits.softmax(-1).max(-1))
     first = torch.ones_like(number, dtype=torch.bool)
     first[:, 1:] = number[:, 1:] != number[:, :-1]
     spoken = first & (number > 0)
-    confidence = torch.where(spoken, probability, torch.ones_like(probability)).amin(1)
-    confidence = torch.where(spoken.any(1), confidence, torch.zeros_like(confidence))
-    words = [
-        "".join(characters[index - 1] for index in row[mask].tolist())
-        for row, mask in zip(number.cpu(), spoken.cpu(), strict=True)
-    ]
-    return words, confidence
+    return [_transcript(*row, characters) for row in zip(probability, number, spoken, strict=True)]
+
+
+def _transcript(probability: Tensor, number: Tensor, spoken: Tensor, characters: str) -> Transcript:
+    steps = spoken.nonzero()[:, 0].tolist()
+    text = "".join(characters[number[step] - 1] for step in steps)
+    inner = range(len(text) - len(text.lstrip()) + 1, len(text.rstrip()) - 1)
+    spaces = [(steps[place] + 0.5) / len(number) for place in inner if text[place] == " "]
+    return Transcript(text, float(probability[spoken].amin()) if text else 0.0, spaces)

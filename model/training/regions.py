@@ -33,10 +33,15 @@ def true_regions(rng: np.random.Generator, view: View, jitter: float) -> Regions
         jitter: Standard deviation of a corner's move, in heights of the word.
     """
     known = [i for i, text in enumerate(view.texts) if text and not view.ignore[i]]
-    quads = torch.from_numpy(view.quads[known])
-    height = (quads[:, 3] - quads[:, 0]).norm(dim=1)[:, None, None]
+    quads = jittered(rng, torch.from_numpy(view.quads[known]), jitter)
+    return Regions(quads, [str(view.texts[i]) for i in known])
+
+
+def jittered(rng: np.random.Generator, quads: Tensor, jitter: float) -> Tensor:
+    """Return corners (N, 4, 2), each moved at random by about `jitter` heights of its word."""
+    height: Tensor = (quads[:, 3] - quads[:, 0]).norm(dim=1)[:, None, None]
     noise = torch.from_numpy(rng.normal(0, jitter, quads.shape).astype(np.float32))
-    return Regions(quads + noise * height, [str(view.texts[i]) for i in known])
+    return quads + noise * height
 
 
 def proposed_regions(raw: Tensor, view: View, *, min_score: float, limit: int) -> Regions:
@@ -50,7 +55,11 @@ def proposed_regions(raw: Tensor, view: View, *, min_score: float, limit: int) -
     """
     size = view.image.shape[0]
     found = select(activate(raw.detach().float()).cpu(), size, size, min_score=min_score, top_k=limit)
-    quads = boxes.rotated_to_quads(found.rotated)
+    return match(boxes.rotated_to_quads(found.rotated), view)
+
+
+def match(quads: Tensor, view: View) -> Regions:
+    """Return which of these regions (N, 4, 2) clearly show a known word, and which clearly none."""
     if not len(view.quads):
         return Regions(quads, [""] * len(quads))
     overlap = boxes.pairwise_iou(

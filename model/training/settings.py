@@ -25,13 +25,16 @@ class Settings:
         recipe: `adamw` with a cosine, or `paper`: SGD with two steps down.
         learning_rate: Of the new layers.
         trunk_rate: Factor of it for the trunks, which were trained before.
-        batch: Pictures a step.
+        frozen_stages: Of the reading trunk, first ones that stay as they are; the stem is the first.
+        batch: Pictures a step; 0: crops of words alone, for parts that need no more.
         size: Side of the crops, in pixels.
         longer_side: Of the photos before cropping, from and to, in pixels.
         shares: Of photos with text, photos with places only, synthetic scenes.
         jitter: Of the true words' corners, in heights.
         crops: Proposals a picture, at most, for the similarity.
         word_crops: Crops of words a step.
+        word_sets: Folders of crops, in the folder of the data sets or anywhere.
+        degrade: Blur, noise and the like on crops of words.
         beta: Of the similarity's smooth-L1.
         pseudowords: Word augmentation on.
         pairs: Word-word and region-region similarities on.
@@ -52,6 +55,7 @@ class Settings:
     recipe: str = "adamw"
     learning_rate: float = 1e-3
     trunk_rate: float = 0.2
+    frozen_stages: int = 0
     batch: int = 4
     size: int = 640
     longer_side: tuple[int, int] = (640, 1920)
@@ -59,6 +63,8 @@ class Settings:
     jitter: float = 0.08
     crops: int = 16
     word_crops: int = 32
+    word_sets: tuple[str, ...] = ("words",)
+    degrade: bool = False
     beta: float = 0.11
     pseudowords: bool = True
     pairs: bool = True
@@ -89,4 +95,6 @@ def parse(arguments: Sequence[str]) -> Settings:
             parser.add_argument(option, type=type(default), default=default, choices=CHOICES.get(name))
     values = vars(parser.parse_args(arguments))
     given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+    if not given["batch"] and {"detector", "refiner"} & set(given["parts"]):
+        parser.error("detector and refiner learn from pictures: --batch must be at least 1")
     return Settings(**given)

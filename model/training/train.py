@@ -4,9 +4,9 @@
 
 DATA holds folders of JSON lines beside their photos, as `model.evaluation.dataset` describes:
 `icdar2015/train.jsonl` (words with text), `mlt17_boxes/train.jsonl` (places only; not needed if its share
-is 0), and if they are there `words/train.jsonl` (crops of words) and `icdar2015/val.jsonl`, which is measured
-at the end. A run can be stopped at any moment and goes on from its folder, which holds `log.jsonl`,
-`state.pt` and at the end `model.safetensors`.
+is 0), and if they are there `words/train.jsonl` (crops of words) and `icdar2015/val.jsonl`, which is
+measured at the end. With `--batch 0` crops alone are learned from. A run can be stopped at any moment and
+goes on from its folder, which holds `log.jsonl`, `state.pt` and at the end `model.safetensors`.
 """
 
 import json
@@ -15,13 +15,15 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 
 from model import checkpoint
@@ -30,9 +32,10 @@ from model.detector import point_grid
 from model.encoder import Encoder
 from model.evaluation.dataset import Photo
 from model.evaluation.evaluate import evaluate
+from model.recognizer import Recognizer
 from model.retriever import Retriever
 from model.training.assignment import assign
-from model.training.augment import Augmentation, View
+from model.training.augment import Augmentation
 from model.training.datasets import (
     Batch,
     Mix,
@@ -47,10 +50,10 @@ from model.training.lettering import find_fonts
 from model.training.losses import detection_loss, reading_loss
 from model.training.optimizing import MovingAverage, make_optimizer, rate
 from model.training.refining import looks, refining_loss
-from model.training.regions import Crops, cut, merge, proposed_regions, true_regions
+from model.training.regions import Crops, Regions, cut, jittered, merge, proposed_regions, true_regions
 from model.training.settings import Settings, parse
 from model.training.similarity import similarity_loss
-from model.training.synthetic import load_words
+from model.training.synthetic import degrade, load_words
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +87,18 @@ def choose_parameters(retriever: Retriever, settings: Settings) -> list[dict[str
             module.train().requires_grad_(True)
             for name, parameter in module.named_parameters():
                 groups[settings.trunk_rate if name.startswith("trunk.") else 1.0].append(parameter)
+    if "reader" in settings.parts:
+        _freeze(retriever.recognizer, settings.frozen_stages)
     return [{"params": parameters, "share": share} for share, parameters in sorted(groups.items())]
+
+
+def _freeze(recognizer: Recognizer, stages: int) -> None:
+    """Keep the statistics of the batch norms, for crops come in small groups, and the first stages."""
+    for module in recognizer.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    for frozen in [recognizer.trunk.stem, *recognizer.trunk.stages][:stages]:
+        frozen.requires_grad_(False)
 
 
 def make_source(settings: Settings) -> Mix:
@@ -117,12 +131,14 @@ def make_source(settings: Settings) -> Mix:
 
 def step_losses(
     retriever: Retriever,
-    batch: Batch,
+    batch: Batch | None,
     words: Sequence[Photo],
     settings: Settings,
     rng: np.random.Generator,
 ) -> dict[str, Tensor]:
-    """Return the parts of L for a batch; their sum is what is minimised."""
+    """Return the parts of L for a batch, or for crops of words alone; their sum is what is minimised."""
+    if batch is None:
+        return region_losses(retriever, merge(word_crops(retriever, words, settings, rng)), settings, rng)
     images = batch.images.to(settings.device)
     with torch.set_grad_enabled("detector" in settings.parts):
         maps = retriever.detector.features(images)
@@ -167,14 +183,16 @@ def region_crops(
 def word_crops(
     retriever: Retriever, words: Sequence[Photo], settings: Settings, rng: np.random.Generator
 ) -> list[Crops]:
-    """Return random crops out of a data set of words."""
+    """Return random crops out of data sets of words."""
     charset = Charset(retriever.config.charset)
     groups: list[Crops] = []
     for index in rng.integers(len(words), size=settings.word_crops if words else 0).tolist():
         pixels, word = words[index].pixels(), words[index].words[0]
-        view = View(pixels, word.quad[None], [word.text], np.zeros(1, bool))
+        if settings.degrade:
+            pixels = np.asarray(degrade(rng, Image.fromarray(pixels)))
         image = torch.tensor(pixels, device=settings.device).permute(2, 0, 1).float()
-        groups += cut(image, true_regions(rng, view, settings.jitter), charset)
+        quads = jittered(rng, torch.from_numpy(word.quad[None]), settings.jitter)
+        groups += cut(image, Regions(quads, [word.text or ""]), charset)
     return groups
 
 
@@ -299,17 +317,14 @@ def do_train(run: Run) -> None:
     """Train until the time is over, saving every few minutes."""
     settings = run.settings
     rng = np.random.default_rng((settings.seed, run.step, 1))
-    batches = iter(
-        loader(
-            make_source(settings),
-            batch=settings.batch,
-            workers=settings.workers,
-            seed=settings.seed,
-            start=run.step,
+    batches: Iterator[Batch | None] = repeat(None)
+    if settings.batch:
+        source = make_source(settings)
+        batches = iter(
+            loader(source, batch=settings.batch, workers=settings.workers, seed=settings.seed, start=run.step)
         )
-    )
-    crops = settings.data / "words" / "train.jsonl"
-    words = read_word_crops(crops) if crops.exists() else []
+    sets = [settings.data / name / "train.jsonl" for name in settings.word_sets]
+    words = [word for path in sets if path.exists() for word in read_word_crops(path)]
     sums: dict[str, list[float]] = defaultdict(list)
     saved = last = time.monotonic()
     while run.progress < 1:

@@ -38,6 +38,7 @@ from indexer.sandbox import Sandbox
 from model import encoder as network
 from model import runtime
 from model.encoder import Encoder
+from model.photo import WorkingPhoto
 from tests.benchmarks import measuring
 
 WARM_UP_PHOTOS, BATCH = 32, 16
@@ -113,7 +114,7 @@ def _watch(watch: StopWatch, stack: ExitStack, sandbox: Sandbox, encoder: Encode
     watch.wrap(stack, encoder, "_detect", "detect: network")
     watch.wrap(stack, encoder, "_corners", "second look: sample")
     watch.wrap(stack, encoder, "_look", "second look: network")
-    watch.wrap(stack, network._Photo, "crops", "crop")
+    watch.wrap(stack, WorkingPhoto, "crops", "crop")
     watch.wrap(stack, network, "read", "transcripts")
     watch.wrap(stack, queue, "claim", "database: claim")
     watch.wrap(stack, queries, "finish_image", "database: statements")

@@ -51,3 +51,11 @@ def test_pairwise_iou_by_hand() -> None:
     first = torch.tensor([[0.0, 0.0, 2.0, 2.0], [10.0, 10.0, 11.0, 11.0]])
     second = torch.tensor([[1.0, 0.0, 3.0, 2.0], [0.0, 0.0, 2.0, 2.0]])
     assert torch.allclose(boxes.pairwise_iou(first, second), torch.tensor([[1 / 3, 1.0], [0.0, 0.0]]))
+
+
+def test_parts_of_a_quad_lie_between_shares_of_its_width() -> None:
+    quad = torch.tensor([[0.0, 0], [100, 10], [100, 30], [0, 20]])
+    parts = boxes.cut_quad(quad, torch.tensor([[0.0, 0.5], [0.5, 1], [0, 1]]))
+    torch.testing.assert_close(parts[0], torch.tensor([[0.0, 0], [50, 5], [50, 25], [0, 20]]))
+    torch.testing.assert_close(parts[1], torch.tensor([[50.0, 5], [100, 10], [100, 30], [50, 25]]))
+    torch.testing.assert_close(parts[2], quad)

@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from model.recognizer import read
+from model.recognizer import Transcript, read
 from model.retriever import Retriever
 
 
@@ -13,19 +14,23 @@ def test_sequence_has_a_step_every_eight_pixels(tiny: Retriever) -> None:
 def test_read_merges_repeats_and_drops_blanks() -> None:
     steps = [1, 1, 0, 1, 2, 2, 0]  # a a - a b b -
     logits = torch.nn.functional.one_hot(torch.tensor([steps]), 4) * 100.0
-    words, confidence = read(logits, "abc")
-    assert words == ["aab"]
-    assert torch.allclose(confidence, torch.ones(1))
+    assert read(logits, "abc") == [Transcript("aab", 1.0, [])]
 
 
 def test_confidence_is_that_of_the_least_certain_character() -> None:
     probability = torch.tensor([[[0.1, 0.9, 0.0, 0.0], [0.4, 0.0, 0.6, 0.0], [1.0, 0.0, 0.0, 0.0]]])
-    words, confidence = read((probability + 1e-9).log(), "abc")
-    assert words == ["ab"]
-    assert torch.allclose(confidence, torch.tensor([0.6]), atol=1e-4)
+    (found,) = read((probability + 1e-9).log(), "abc")
+    assert found.text == "ab"
+    assert found.confidence == pytest.approx(0.6, abs=1e-4)
 
 
 def test_nothing_read_has_no_confidence() -> None:
-    words, confidence = read(torch.tensor([[[9.0, 0.0]]]), "a")
-    assert words == [""]
-    assert confidence.tolist() == [0.0]
+    assert read(torch.tensor([[[9.0, 0.0]]]), "a") == [Transcript("", 0.0, [])]
+
+
+def test_spaces_between_words_have_places() -> None:
+    steps = [2, 1, 0, 2, 2, 0, 1, 2]  # " a - space space - a space": the first and the last divide nothing
+    logits = torch.nn.functional.one_hot(torch.tensor([steps]), 3) * 100.0
+    (found,) = read(logits, "a ")
+    assert found.text == " a a "
+    assert found.spaces == [3.5 / 8]

@@ -89,6 +89,39 @@ def test_what_is_not_trained_stays_as_it_is(data: Path, tiny_checkpoint: Path) -
             torch.testing.assert_close(tensor, before[name], msg=name)
 
 
+def test_crops_of_words_and_of_no_words_are_enough_for_the_reader(data: Path, tiny_checkpoint: Path) -> None:
+    extra = data.parent / "harvested"
+    extra.mkdir()
+    for index in range(2):
+        Image.new("RGB", (60, 20), (30, 200, 30)).save(extra / f"{index}.png")
+    lines = [{"image": f"{index}.png", "width": 60, "height": 20, "text": ""} for index in range(2)]
+    (extra / "train.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    chosen = settings(
+        data,
+        tiny_checkpoint,
+        parts=("similarity", "reader"),
+        batch=0,
+        word_sets=("words", str(extra)),
+        degrade=True,
+        frozen_stages=2,
+    )
+    run = Run(chosen)
+    do_train(run)
+    assert set(log(chosen)[-1]) >= {"similarity", "reading"}
+    before = checkpoint.load(tiny_checkpoint).retriever.state_dict()
+    changed = {name for name, tensor in run.average.state.items() if (tensor != before[name]).any()}
+    assert any(name.startswith("recognizer.trunk.stages.2") for name in changed)
+    frozen = ("recognizer.trunk.stem", "recognizer.trunk.stages.0", "detector")
+    assert not any(name.startswith(frozen) or "running_" in name for name in changed)
+
+
+def test_the_detector_needs_pictures(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--data", str(data), "--out", str(data), "--parts", "detector", "--batch", "0"])
+    assert caught.value.code == 2
+    assert "--batch must be at least 1" in capsys.readouterr().err
+
+
 def test_a_second_look_can_be_added_and_trained(data: Path, tiny_checkpoint: Path) -> None:
     run = Run(settings(data, tiny_checkpoint, parts=("refiner",)))
     before = {name: tensor.clone() for name, tensor in run.retriever.state_dict().items()}

@@ -1,0 +1,169 @@
+"""A photo on its way through the network: where words were found, cut out and read.
+
+What the detector finds is not always one word read from left to right. A region much taller than wide may be
+a word on its side: it is read both ways too, and the surest reading stays. A region in which spaces are read
+is a line: its words become regions of their own beside it.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from model import boxes, transforms
+from model.recognizer import Transcript
+
+PYRAMID_LEVELS = 5
+TALL = 1.5  # height by width from which a word may stand on its side
+
+
+@dataclass(frozen=True)
+class Proposals:
+    """Text regions of one photo, best first.
+
+    Attributes:
+        boxes: float32 (N, 4) xyxy, pixels of the photo as given.
+        quads: float32 (N, 4, 2), corners clockwise from the reading start.
+        scores: float32 (N,), the detector's, in [0, 1].
+        transcripts: What the reading branch reads, possibly empty.
+        confidences: float32 (N,), probability of the least certain character, in [0, 1].
+        embeddings: float32 (N, D), unit length.
+    """
+
+    boxes: NDArray[np.float32]
+    quads: NDArray[np.float32]
+    scores: NDArray[np.float32]
+    transcripts: list[str]
+    confidences: NDArray[np.float32]
+    embeddings: NDArray[np.float32]
+
+
+class Reading(NamedTuple):
+    """What a crop says, and its embedding (D,)."""
+
+    transcript: Transcript
+    embedding: Tensor
+
+
+class WorkingPhoto:
+    """A photo, the regions found in it and their readings.
+
+    Attributes:
+        pixels: uint8 (3, h, w), at most as large as `prepare` was told.
+        scale: Of these pixels to the photo.
+        quads: (N, 4, 2) in these pixels.
+        scores: (N,), the detector's.
+        readings: Of each region; `None` until it was read.
+    """
+
+    def __init__(self, pixels: Tensor, scale: float, height: int, width: int) -> None:
+        self.pixels = pixels
+        self.scale = scale
+        self._size = height, width
+        self.quads = torch.zeros(0, 4, 2)
+        self.scores = torch.zeros(0)
+        self.readings: list[Reading | None] = []
+
+    @classmethod
+    def prepare(cls, image: NDArray[np.uint8], longest_side: int) -> "WorkingPhoto":
+        """Return a photo without regions, shrunk to the longest side in pixels if it is larger."""
+        height, width = image.shape[:2]
+        pixels = torch.from_numpy(np.require(image, np.uint8, ["C", "W"])).permute(2, 0, 1)
+        scale = min(1.0, longest_side / max(height, width))
+        if scale < 1:
+            pixels = transforms.resize(pixels, max(1, round(height * scale)), max(1, round(width * scale)))
+        return cls(pixels, scale, height, width)
+
+    def add(self, quads: Tensor, scores: Tensor) -> None:
+        """Add regions (N, 4, 2) with their scores."""
+        self.quads, self.scores = torch.cat([self.quads, quads]), torch.cat([self.scores, scores])
+        self.readings += [None] * len(quads)
+
+    def keep(self, indices: Tensor) -> None:
+        """Drop all other regions."""
+        self.quads, self.scores = self.quads[indices], self.scores[indices]
+        self.readings = [self.readings[index] for index in indices.tolist()]
+
+    def unread(self) -> list[int]:
+        """Return which regions have no reading yet."""
+        return [index for index, reading in enumerate(self.readings) if reading is None]
+
+    def crops(self, indices: list[int]) -> list[Tensor]:
+        """Cut regions out: (1, 3, 48, W) each, of different widths."""
+        wide = boxes.widen_quads(self.quads[indices], transforms.MARGIN_ALONG, transforms.MARGIN_ACROSS)
+        sizes = boxes.quads_to_rotated(wide)[:, 2:4].tolist()
+        levels = transforms.pyramid_level([height for _, height in sizes], PYRAMID_LEVELS)
+        pyramid = [self.pixels.float()]
+        for _ in range(max(levels, default=0)):
+            pyramid.append(nn.functional.avg_pool2d(pyramid[-1], 2, ceil_mode=True))
+        return [
+            transforms.crop_quads(
+                pyramid[level], wide[index : index + 1] / 2**level, transforms.crop_width(*sizes[index])
+            )
+            for index, level in enumerate(levels)
+        ]
+
+    def turn_tall(self) -> list[list[int]]:
+        """Add both turned versions of tall regions; returns the groups of regions that show the same."""
+        sides = boxes.quads_to_rotated(self.quads)[:, 2:4]
+        tall = (sides[:, 1] > TALL * sides[:, 0]).nonzero()[:, 0].tolist()
+        groups = []
+        for index in tall:
+            groups.append([index, len(self.quads), len(self.quads) + 1])
+            both = [self.quads[index].roll(shift, 0) for shift in (1, -1)]
+            self.add(torch.stack(both), self.scores[[index, index]])
+        return groups
+
+    def keep_surest(self, groups: list[list[int]]) -> None:
+        """Keep of every group the region that is read with most certainty, and all others."""
+        dropped = {index for group in groups for index in group}
+        dropped -= {max(group, key=self._certainty) for group in groups}
+        self.keep(torch.tensor([i for i in range(len(self.quads)) if i not in dropped], dtype=torch.long))
+
+    def _certainty(self, index: int) -> float:
+        reading = self.readings[index]
+        # Anything can be read as a bar or a dot.
+        return reading.transcript.confidence * min(len(reading.transcript.text), 3) if reading else 0.0
+
+    def split_lines(self) -> None:
+        """Add the words of regions in which spaces were read."""
+        sides = boxes.quads_to_rotated(self.quads)[:, 2:4].tolist()
+        for index, reading in enumerate(list(self.readings)):
+            if reading and reading.transcript.spaces:
+                # The crop is wider than the region; each word then gets a crop to the middle of the space.
+                margin = transforms.MARGIN_ALONG * sides[index][1] / max(sides[index][0], 1e-6)
+                places = torch.tensor(reading.transcript.spaces) * (1 + 2 * margin) - margin
+                starts = torch.cat([torch.zeros(1), places + margin])
+                ends = torch.cat([places - margin, torch.ones(1)])
+                spans = torch.stack([starts, ends], dim=1)[ends > starts]
+                self.add(boxes.cut_quad(self.quads[index], spans), self.scores[index].expand(len(spans)))
+
+    def proposals(self, dimension: int) -> Proposals:
+        """Return the regions, all of them read, in pixels of the photo as it was given.
+
+        Args:
+            dimension: D, of an embedding.
+        """
+        height, width = self._size
+        readings = [reading for reading in self.readings if reading]
+        quads = self.quads / self.scale
+        embeddings = torch.zeros(len(readings), dimension)
+        for row, reading in enumerate(readings):
+            embeddings[row] = reading.embedding
+        return Proposals(
+            boxes=boxes.clip_boxes(boxes.quads_to_boxes(quads), width, height).numpy(),
+            quads=quads.numpy(),
+            scores=self.scores.numpy(),
+            transcripts=[reading.transcript.text for reading in readings],
+            confidences=np.array([reading.transcript.confidence for reading in readings], np.float32),
+            embeddings=unit(embeddings),
+        )
+
+
+def unit(embeddings: Tensor) -> NDArray[np.float32]:
+    """Return unit vectors in float32, also after arithmetic in half precision."""
+    result: NDArray[np.float32] = nn.functional.normalize(embeddings.float(), dim=1).cpu().numpy()
+    return result

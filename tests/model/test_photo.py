@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+import torch
+
+from model.photo import Reading, WorkingPhoto
+from model.recognizer import Transcript
+
+D = 3
+
+
+def photo_with(*quads: list[list[float]], scores: list[float] | None = None) -> WorkingPhoto:
+    photo = WorkingPhoto.prepare(np.zeros((100, 400, 3), np.uint8), 400)
+    photo.add(torch.tensor(quads), torch.tensor(scores or [0.5] * len(quads)))
+    return photo
+
+
+def box(x0: float, y0: float, x1: float, y1: float) -> list[list[float]]:
+    return [[x0, y0], [x1, y0], [x1, y1], [x0, y1]]
+
+
+def read_as(
+    photo: WorkingPhoto, *texts: str, confidence: float = 0.9, spaces: list[float] | None = None
+) -> None:
+    for index, text in zip(photo.unread(), texts, strict=True):
+        photo.readings[index] = Reading(Transcript(text, 0.9, spaces or []), torch.ones(D))
+
+
+def test_a_large_photo_is_shrunk_and_its_proposals_are_not() -> None:
+    photo = WorkingPhoto.prepare(np.zeros((200, 800, 3), np.uint8), 400)
+    assert photo.pixels.shape == (3, 100, 400)
+    photo.add(torch.tensor([box(10, 20, 60, 40)]), torch.tensor([0.5]))
+    read_as(photo, "word")
+    found = photo.proposals(D)
+    np.testing.assert_allclose(found.boxes, [[20, 40, 120, 80]])
+    np.testing.assert_allclose(np.linalg.norm(found.embeddings, axis=1), 1, atol=1e-6)
+    assert found.transcripts == ["word"]
+
+
+def test_boxes_end_at_the_edge_of_the_photo() -> None:
+    photo = photo_with(box(-10, -5, 500, 40))
+    read_as(photo, "word")
+    np.testing.assert_allclose(photo.proposals(D).boxes, [[0, 0, 400, 40]])
+
+
+@pytest.mark.parametrize(
+    ("readings", "kept"),
+    [
+        # upright, turned one way, turned the other
+        ([("i", 0.9), ("exit", 0.8), ("lixa", 0.3)], "exit"),
+        ([("i", 0.9), ("lixa", 0.3), ("exit", 0.8)], "exit"),
+        ([("I", 0.9), ("-", 0.8), ("", 0.0)], "I"),
+    ],
+)
+def test_a_tall_region_is_kept_the_way_it_is_read_best(readings: list[tuple[str, float]], kept: str) -> None:
+    photo = photo_with(box(10, 10, 30, 90), box(50, 10, 90, 30))
+    groups = photo.turn_tall()
+    assert len(photo.quads) == 4  # the wide one has one version
+    texts = [readings[0], ("wide", 0.9), *readings[1:]]
+    for index, (text, confidence) in enumerate(texts):
+        photo.readings[index] = Reading(Transcript(text, confidence, []), torch.ones(D))
+    photo.keep_surest(groups)
+    found = photo.proposals(D)
+    assert sorted(found.transcripts) == sorted([kept, "wide"])
+    np.testing.assert_allclose(np.sort(found.boxes, 0), [[10, 10, 30, 30], [50, 10, 90, 90]])
+
+
+def test_turned_versions_are_read_upwards_and_downwards() -> None:
+    photo = photo_with(box(10, 10, 30, 90))
+    photo.turn_tall()
+    starts = photo.quads[:, 0].tolist()
+    assert starts == [[10, 10], [10, 90], [30, 10]]
+
+
+def test_words_of_a_line_become_regions() -> None:
+    photo = photo_with(box(100, 20, 300, 40), scores=[0.7])
+    read_as(photo, "coffee shop", spaces=[0.5])
+    photo.split_lines()
+    assert photo.unread() == [1, 2]
+    assert photo.scores.tolist() == pytest.approx([0.7] * 3)
+    # The space is in the middle; a tenth of the height stays free on either side, where crops are wider.
+    np.testing.assert_allclose(photo.quads[1], box(100, 20, 198, 40), atol=1e-3)
+    np.testing.assert_allclose(photo.quads[2], box(202, 20, 300, 40), atol=1e-3)
+
+
+def test_a_word_is_no_line() -> None:
+    photo = photo_with(box(100, 20, 300, 40))
+    read_as(photo, "coffee")
+    photo.split_lines()
+    assert len(photo.quads) == 1
+
+
+def test_a_photo_without_text_has_no_proposals() -> None:
+    photo = photo_with()
+    assert photo.turn_tall() == []
+    photo.keep_surest([])
+    photo.split_lines()
+    found = photo.proposals(D)
+    assert found.embeddings.shape == (0, D)
+    assert found.quads.shape == (0, 4, 2)
