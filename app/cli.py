@@ -73,14 +73,16 @@ def api() -> None:
     settings = _start("api")
     import uvicorn
 
-    from app.deps import make_encoder
+    from app.deps import keep_checkpoint, make_encoder
     from app.main import create_app
 
     if settings.database_url is None:
         raise ValueError("set GLYPHSEEK_DATABASE_URL, or start everything together with `glyphseek serve`")
+    # Loaded here and not in the application, so that a bad checkpoint is an error of the command line.
+    encoder = make_encoder(settings, device="cpu", threads=1)
+    keep_checkpoint(settings, encoder)
     config = uvicorn.Config(
-        # Loaded here and not in the application, so that a bad checkpoint is an error of the command line.
-        create_app(settings, make_encoder(settings, device="cpu", threads=1)),
+        create_app(settings, encoder),
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -95,16 +97,18 @@ def api() -> None:
 def worker() -> None:
     """Run a worker alone, on the database of GLYPHSEEK_DATABASE_URL; several may run at once."""
     settings = _start("worker")
-    from app.deps import make_encoder
+    from app.deps import keep_checkpoint, make_encoder
     from indexer import worker as engine
     from indexer.blobs import BlobStore
 
     if settings.database_url is None:
         raise ValueError("set GLYPHSEEK_DATABASE_URL, or start everything together with `glyphseek serve`")
     with _until_signal() as stop:
+        encoder = make_encoder(settings)
+        keep_checkpoint(settings, encoder)
         engine.run(
             settings.database_url,
-            make_encoder(settings),
+            encoder,
             BlobStore(settings.photos_dir),
             stop=stop,
             batch_size=settings.batch_size,
@@ -163,6 +167,22 @@ def search(
 
 
 @cli.command()
+def reindex(url: Url = DEFAULT_URL) -> None:
+    """Index photos again: those of an earlier network if there are any, or else all; search goes on."""
+    with Client(url) as client, Progress(*_columns(), console=err) as progress:
+        begun = client.reindex()
+        task = progress.add_task("indexing", total=begun.photos)
+        done = False
+        while not done:
+            job = client.job(begun.job)
+            left = job.counts.get("queued", 0) + job.counts.get("processing", 0)
+            progress.update(task, completed=begun.photos - left)
+            done = job.done and client.health().served_version == begun.model_version
+            time.sleep(0 if done else 0.5)
+    out.print(f"{begun.photos} photos indexed again, {len(job.failures)} of them failed")
+
+
+@cli.command()
 def status(url: Url = DEFAULT_URL) -> None:
     """Show the state of a running service, and which photos failed."""
     with Client(url) as client:
@@ -177,6 +197,8 @@ def status(url: Url = DEFAULT_URL) -> None:
     out.print(table)
     for image in failed.items:
         out.print(f"failed: {image.id} {image.name}: {image.reason}")
+    if health.served_version not in (None, health.model_version):
+        out.print("search answers from an earlier network until `glyphseek reindex` is through")
     if health.status != "ok":
         raise typer.Exit(1)
 

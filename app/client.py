@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-from app.schemas import Health, ImagePage, JobOut, SearchAnswer, UploadAnswer
+from app.schemas import Health, ImagePage, JobOut, ReindexAnswer, SearchAnswer, UploadAnswer
 from indexer.errors import GlyphseekError
 
 _DIGESTS_A_REQUEST = 100
@@ -104,8 +104,12 @@ class Client:
             raise ServiceError(_reason(response))
         return _parse(UploadAnswer, response)
 
+    def reindex(self) -> ReindexAnswer:
+        """Have photos indexed again: those that the running network has not indexed, or all."""
+        return _parse(ReindexAnswer, self._send("POST", "/reindex", accepted=(202,)))
+
     def job(self, job_id: int) -> JobOut:
-        """Return how far an upload has come."""
+        """Return how far an upload or re-index has come."""
         return _parse(JobOut, self._send("GET", f"/jobs/{job_id}"))
 
     def search(

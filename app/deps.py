@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -12,10 +14,10 @@ from fastapi import Depends, Request
 
 from app.metrics import Metrics
 from app.settings import Settings
-from indexer import queries
+from indexer import versions
 from indexer.blobs import BlobStore
 from indexer.database import Engine, Session, create_engine, migration_state, session_scope
-from indexer.errors import GlyphseekError
+from indexer.errors import GlyphseekError, NotReady
 from indexer.follower import Follower
 from indexer.sandbox import Sandbox
 from indexer.vector_index import FaissIndex
@@ -42,6 +44,27 @@ class Service:
     uploads: asyncio.Semaphore
     upload_threads: CapacityLimiter
     stopping: threading.Event = field(default_factory=threading.Event)
+    _earlier: Encoder | None = None
+    _loading: threading.Lock = field(default_factory=threading.Lock)
+
+    def encoder_of(self, version: str) -> Encoder:
+        """Return the network of a model version: ours, or, until a re-index is through, an earlier one.
+
+        Raises:
+            NotReady: Its checkpoint is not in the data folder.
+        """
+        if version == self.encoder.version:
+            return self.encoder
+        with self._loading:
+            if self._earlier is None or self._earlier.version != version:
+                try:
+                    self._earlier = Encoder(self.settings.checkpoint_of(version), device="cpu", threads=1)
+                except ValueError as exc:
+                    raise NotReady(
+                        "the photos were indexed by another network, whose checkpoint is not in the data "
+                        "folder; run `glyphseek reindex`, and search works again when it is through"
+                    ) from exc
+            return self._earlier
 
     def begin(self) -> None:
         """Follow the database as soon as its tables are there; until then nothing is ready."""
@@ -50,7 +73,7 @@ class Service:
                 if migration_state(self.engine).up_to_date:
                     with session_scope(self.engine) as session:
                         version, dimension = self.encoder.version, self.encoder.dimension
-                        queries.add_model_version(session, version=version, dimension=dimension)
+                        versions.add(session, version=version, dimension=dimension)
                     self.follower.start()
                     return
                 log.warning("the tables are not those of this version: run `glyphseek migrate`")
@@ -102,6 +125,21 @@ def make_encoder(settings: Settings, *, device: str | None = None, threads: int 
         min_score=settings.detector_score,
         cache_dir=settings.networks_dir,
     )
+
+
+def keep_checkpoint(settings: Settings, encoder: Encoder) -> None:
+    """Copy the checkpoint into the data folder: search needs it as long as there are photos it indexed."""
+    path = settings.checkpoint_of(encoder.version)
+    part = path.with_suffix(f".{os.getpid()}")
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes((settings.checkpoint or DEFAULT_CHECKPOINT).read_bytes())
+            part.replace(path)
+    except OSError as exc:
+        with suppress(OSError):
+            part.unlink()
+        log.warning("the checkpoint could not be kept: %s", exc, extra={"action": "keep_checkpoint"})
 
 
 def get_service(request: Request) -> Service:

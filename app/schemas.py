@@ -164,3 +164,13 @@ class Health(BaseModel):
     checks: dict[str, bool]
     index_watermark: int = Field(description="Last change of the gallery that the index contains.")
     images: dict[str, int] = Field(description="Photos by status.")
+    model_version: str = Field(description="Of the network that runs.")
+    served_version: str | None = Field(description="Of the network that search answers from.")
+
+
+class ReindexAnswer(BaseModel):
+    """A re-index that has begun: its job, and how many photos it has to do."""
+
+    job: int
+    photos: int
+    model_version: str

@@ -93,6 +93,10 @@ class Settings(BaseSettings):
         """File of the saved index."""
         return self.data_dir / "index" / "snapshot.bin"
 
+    def checkpoint_of(self, version: str) -> Path:
+        """Copy of the checkpoint of a model version that has worked here."""
+        return self.data_dir / "checkpoints" / f"{version}.safetensors"
+
     @property
     def networks_dir(self) -> Path:
         """Folder of networks converted for OpenVINO."""

@@ -1,4 +1,4 @@
-"""Reading and writing photos, proposals, jobs and model versions; the caller owns the transaction.
+"""Reading and writing photos, proposals and jobs; the caller owns the transaction.
 
 Order of locks, so that no two transactions wait for each other: first `lock_bytes`, then rows, and the line
 in the change table (`changes.record`) as the last thing before the commit.
@@ -17,9 +17,9 @@ from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.orm import Session
 
 from indexer import changes
-from indexer.database import CHANGE_CHANNEL, QUEUE_CHANNEL, notify
+from indexer.database import QUEUE_CHANNEL, notify
 from indexer.errors import NotFound
-from indexer.tables import Collection, Image, IndexState, Job, JobImage, ModelVersion, Proposal
+from indexer.tables import Collection, Image, IndexState, Job, JobImage, Proposal
 
 if TYPE_CHECKING:  # importing torch takes seconds
     from model.encoder import Proposals
@@ -373,25 +373,3 @@ def list_failures(session: Session, *, job_id: int, limit: int) -> list[Image]:
     failed = select(Image).join(JobImage, JobImage.image_id == Image.id)
     failed = failed.where(JobImage.job_id == job_id, Image.status == "failed").order_by(Image.id)
     return list(session.scalars(failed.limit(limit)))
-
-
-def add_model_version(session: Session, *, version: str, dimension: int) -> str:
-    """Make a checkpoint known, and return the version that search answers from.
-
-    That is this one if no photo has been indexed yet: two versions never share an index, so a new one has to
-    index the gallery first, and then `serve_model_version` switches.
-    """
-    known = postgres_insert(ModelVersion).values(version=version, dimension=dimension)
-    session.execute(known.on_conflict_do_nothing())
-    served = session.scalars(select(IndexState.served_version)).one()
-    in_use = session.scalar(select(Image.id).where(Image.model_version.is_not(None)).limit(1)) is not None
-    if served is not None and (served == version or in_use):
-        return served
-    serve_model_version(session, version=version)
-    return version
-
-
-def serve_model_version(session: Session, *, version: str) -> None:
-    """Have search answer from this version; every index is rebuilt from its proposals."""
-    session.execute(update(IndexState).values(served_version=version))
-    notify(session, CHANGE_CHANNEL)

@@ -55,7 +55,9 @@ def claim(
     lease_seconds: float,
     busy: bool = False,
 ) -> list[Claimed]:
-    """Take up to `limit` due photos, oldest first, for `owner`; commit at once to make it hold.
+    """Take up to `limit` due photos for `owner`; commit at once to make it hold.
+
+    New ones come first, then those that are to be indexed again; of each the oldest first.
 
     Args:
         session: the caller's transaction.
@@ -73,7 +75,7 @@ def claim(
     due = (
         select(Image)
         .where(Image.status == "queued", Image.not_before <= func.now())
-        .order_by(Image.not_before, Image.id)
+        .order_by(Image.model_version.is_not(None), Image.not_before, Image.id)
         .limit(limit)
         .with_for_update(skip_locked=True, of=Image)
     )

@@ -181,7 +181,10 @@ class ModelVersion(Table):
 
 
 class IndexState(Table):
-    """The one row that says which database this is and which model version search answers from."""
+    """The one row that says which database this is and which model version search answers from.
+
+    `upcoming_version` is the one that a re-index is filling.
+    """
 
     __tablename__ = "index_state"
 
@@ -189,6 +192,7 @@ class IndexState(Table):
     database_id: Mapped[UUID] = mapped_column(server_default=func.gen_random_uuid())
     pruned_through: Mapped[int] = mapped_column(server_default=text("0"))
     served_version: Mapped[str | None] = mapped_column(ForeignKey("model_versions.version"))
+    upcoming_version: Mapped[str | None] = mapped_column(ForeignKey("model_versions.version"))
 
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
 

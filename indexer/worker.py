@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Engine
 
-from indexer import changes, pipeline, queries, queue
+from indexer import changes, pipeline, queue, versions
 from indexer.blobs import BlobStore
 from indexer.database import QUEUE_CHANNEL, create_engine, listen, session_scope
 from indexer.errors import DatabaseUnavailable, GlyphseekError, StorageFull
@@ -116,6 +116,7 @@ class _Worker:
             try:
                 self.prepare_database()
                 self.index_all()
+                self.take_over()
                 self.tidy()
             except (DatabaseUnavailable, StorageFull) as exc:
                 log.warning("cannot work: %s", exc, extra={"action": "work"})
@@ -128,12 +129,11 @@ class _Worker:
             return
         with session_scope(self.engine) as session:
             queue.release(session, owner=self.owner)
-            served = queries.add_model_version(
-                session, version=self.encoder.version, dimension=self.encoder.dimension
-            )
-        if served != self.encoder.version:
+            served = versions.add(session, version=self.encoder.version, dimension=self.encoder.dimension)
+            upcoming = versions.read(session).upcoming
+        if self.encoder.version not in (served, upcoming):
             log.warning(
-                "this model version is not the one that search answers from; the gallery must be re-indexed",
+                "search answers from another model version than this one; run `glyphseek reindex`",
                 extra={"action": "model_version", "served": served, "own": self.encoder.version},
             )
         self.registered = True
@@ -179,11 +179,25 @@ class _Worker:
         # Half of the old estimate stays: the first batch also prepares the network.
         self.seconds_per_photo = (self.seconds_per_photo + seconds) / 2
 
+    def take_over(self) -> None:
+        """After a re-index, have search answer from this model version as soon as it covers the gallery."""
+        if self.stop.is_set():
+            return
+        with session_scope(self.engine) as session:
+            switched = versions.take_over(session, version=self.encoder.version)
+        if switched:
+            log.info("search answers from this model version now", extra={"action": "take_over"})
+            self.tidy_at = 0.0  # the old proposals can go
+
     def tidy(self) -> None:
-        """Now and then, when there is nothing else to do: drop old change lines and orphaned files."""
+        """Now and then, when there is nothing else to do: drop old lines, proposals and orphaned files."""
         if self.stop.is_set() or time.monotonic() < self.tidy_at:
             return
         with session_scope(self.engine) as session:
             changes.prune(session)
+        dropped = True
+        while dropped and not self.stop.is_set():
+            with session_scope(self.engine) as session:
+                dropped = versions.drop_superseded(session) > 0
         pipeline.sweep(self.engine, self.blobs, older_than_seconds=ORPHAN_SECONDS)
         self.tidy_at = time.monotonic() + TIDY_SECONDS

@@ -2,13 +2,13 @@
 
 from fastapi import APIRouter, Response
 
-from app.deps import ServiceDep
+from app.deps import Service, ServiceDep
 from app.metrics import Metrics
 from app.problems import documented
 from app.schemas import Health
 from indexer import queries
 from indexer.database import migration_state, session_scope
-from indexer.errors import DatabaseUnavailable
+from indexer.errors import DatabaseUnavailable, NotReady
 
 router = APIRouter(tags=["health"])
 
@@ -31,14 +31,28 @@ def readyz(service: ServiceDep, response: Response) -> Health:
                 images = queries.count_images(session)
     except DatabaseUnavailable:
         checks["database"] = False
-    if checks["index"]:
-        checks["model"] = service.follower.served().model_version == service.encoder.version
+    served = service.follower.served().model_version if checks["index"] else None
+    if served:
+        checks["model"] = _can_search(service, served)
     ready = all(checks.values())
     response.status_code = 200 if ready else 503
     watermark = service.follower.watermark
     return Health(
-        status="ok" if ready else "starting", checks=checks, index_watermark=watermark, images=images
+        status="ok" if ready else "starting",
+        checks=checks,
+        index_watermark=watermark,
+        images=images,
+        model_version=service.encoder.version,
+        served_version=served,
     )
+
+
+def _can_search(service: Service, version: str) -> bool:
+    try:
+        service.encoder_of(version)
+    except NotReady:
+        return False
+    return True
 
 
 @router.get("/metrics", responses={200: {"content": {"text/plain": {}}}, **documented(503)})

@@ -51,11 +51,12 @@ def search_many(service: ServiceDep, request: SearchRequest) -> SearchAnswers:
 
 
 def _search(service: Service, request: SearchRequest) -> SearchResult:
+    served = service.follower.served()
     with service.metrics.search_seconds.time():
         found = engine.search(
             service.engine,
-            service.follower.served(),
-            service.encoder,
+            served,
+            service.encoder_of(served.model_version),
             request.queries,
             limit=request.limit,
             offset=request.offset,

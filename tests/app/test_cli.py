@@ -1,5 +1,6 @@
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,9 +9,12 @@ from PIL import Image
 
 from app import cli
 from app.client import Client, Photo
+from app.settings import Settings
+from indexer import versions
+from indexer.database import create_engine, session_scope
 from tests.app.conftest import spell
 
-COMMANDS = ["serve", "api", "worker", "migrate", "ingest", "search", "status", "evaluate", "demo"]
+COMMANDS = ["serve", "api", "worker", "migrate", "ingest", "search", "reindex", "status", "evaluate", "demo"]
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -185,3 +189,30 @@ def test_status_counts_and_names_failures(
     assert words[words.index("service") + 1] == "ok"
     assert words[words.index("indexed") + 1] == words[words.index("failed") + 1] == "1"
     assert "odd.png" in out
+
+
+def test_photos_are_indexed_again(run: Run, service_url: str, tmp_path: Path) -> None:
+    (tmp_path / "good.png").write_bytes(spell("good"))
+    run("ingest", tmp_path / "good.png", "--url", service_url)
+    status, out, _ = run("reindex", "--url", service_url)
+    assert (status, out) == (0, "1 photos indexed again, 0 of them failed\n")
+
+
+def test_status_says_which_network_search_answers_from(
+    run: Run, service_url: str, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "good.png").write_bytes(spell("good"))
+    run("ingest", tmp_path / "good.png", "--url", service_url)
+    hint = "until `glyphseek reindex` is through"
+    assert hint not in run("status", "--url", service_url)[1]
+    assert settings.database_url is not None
+    engine = create_engine(settings.database_url)
+    with session_scope(engine) as session:
+        versions.add(session, version="2" * 64, dimension=24)
+        versions.serve(session, version="2" * 64)
+    engine.dispose()
+    deadline = time.monotonic() + 10
+    while hint not in (answer := run("status", "--url", service_url))[1]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert answer[0] == 1  # its checkpoint is not here

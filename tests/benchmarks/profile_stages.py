@@ -29,7 +29,7 @@ from sqlalchemy import Engine
 from torch import Tensor
 
 from app.ingest import find_photos
-from indexer import images, intake, pipeline, queries, queue
+from indexer import images, intake, pipeline, queries, queue, versions
 from indexer.archives import Arrival
 from indexer.blobs import BlobStore
 from indexer.database import create_engine, migrate, session_scope
@@ -141,7 +141,7 @@ def _watch(watch: StopWatch, stack: ExitStack, sandbox: Sandbox, encoder: Encode
 def _index(engine: Engine, blobs: BlobStore, sandbox: Sandbox, encoder: Encoder, paths: list[Path]) -> int:
     """Take photos in and index them as API and worker do; return the number of proposals."""
     with session_scope(engine) as session:
-        queries.add_model_version(session, version=encoder.version, dimension=encoder.dimension)
+        versions.add(session, version=encoder.version, dimension=encoder.dimension)
     for path in paths:
         temporary = blobs.temporary()
         temporary.write_bytes(path.read_bytes())

@@ -20,7 +20,7 @@ from sqlalchemy import make_url
 
 from app.client import Client
 from app.ingest import find_photos
-from indexer import images, queries
+from indexer import images, queries, versions
 from indexer.database import create_engine, migrate, session_scope
 from indexer.embedded import EmbeddedPostgres
 from model.encoder import Encoder
@@ -89,7 +89,7 @@ def _fill(url: str, count: int, real: list[Vectors], encoder: Encoder) -> int:
     engine = create_engine(url)
     with session_scope(engine) as session:
         collection_id = queries.get_or_create_collection(session, name="default").id
-        queries.add_model_version(session, version=encoder.version, dimension=encoder.dimension)
+        versions.add(session, version=encoder.version, dimension=encoder.dimension)
     engine.dispose()
     photos = len(real) + max(0, count - sum(map(len, real))) // PROPOSALS_A_PHOTO
     conninfo = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)

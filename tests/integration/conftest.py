@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pictures
 from sqlalchemy import Engine, select
 
-from indexer import pipeline, queries, queue
+from indexer import pipeline, queries, queue, versions
 from indexer.blobs import BlobStore
 from indexer.database import create_engine, session_scope
 from indexer.follower import Follower
@@ -119,7 +119,7 @@ class Gallery:
     def index(self, claimed: Sequence[Claimed], owner: str = "me") -> pipeline.BatchResult:
         """Index claimed photos."""
         with session_scope(self.engine) as session:
-            queries.add_model_version(session, version=self.encoder.version, dimension=DIMENSION)
+            versions.add(session, version=self.encoder.version, dimension=DIMENSION)
         batch = [
             pipeline.prepare(self.blobs, self.sandbox, photo, max_pixels=MAX_PIXELS) for photo in claimed
         ]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from indexer import changes, pipeline, queries
+from indexer import changes, pipeline, queries, versions
 from indexer.database import session_scope
 from indexer.errors import DatabaseUnavailable, NotReady
 from indexer.follower import Follower
@@ -229,7 +229,7 @@ def test_only_the_served_model_version_is_searched(gallery: Gallery) -> None:
     assert follower.served() is before
     assert _best(gallery, follower) == pytest.approx(1, abs=1e-3)
     with session_scope(gallery.engine) as session:
-        queries.serve_model_version(session, version="2" * 64)
+        versions.serve(session, version="2" * 64)
     follower.catch_up()
     assert follower.served().model_version == "2" * 64
     assert _best(newer, follower) == pytest.approx(1, abs=1e-3)

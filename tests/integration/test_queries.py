@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import Engine, func, select, text
 
-from indexer import changes, pipeline, queries, queue
+from indexer import changes, pipeline, queries, queue, versions
 from indexer.database import session_scope
 from indexer.errors import NotFound
 from indexer.tables import Image, Proposal
@@ -142,8 +142,8 @@ def test_proposals_of_a_version_out_of_service_are_not_reused(gallery: Gallery) 
     gallery.index_all()
     second = gallery.add("coffee", collection="two")
     with session_scope(gallery.engine) as session:
-        queries.add_model_version(session, version="2" * 64, dimension=3)
-        queries.serve_model_version(session, version="2" * 64)
+        versions.add(session, version="2" * 64, dimension=3)
+        versions.serve(session, version="2" * 64)
     with session_scope(gallery.engine) as session:
         assert not queries.reuse_proposals(session, image_id=second)
 
@@ -167,22 +167,6 @@ def test_job_counts_its_photos_by_state(gallery: Gallery) -> None:
         job, other = (queries.get_job(session, job_id=each) for each in (job_id, other_id))
         assert (job.total, job.counts, job.done) == (5, {"indexed": 1}, True)
         assert (other.counts, other.done) == ({"indexed": 2}, True)
-
-
-def test_first_model_version_serves_until_switched(gallery: Gallery) -> None:
-    def add(version: str) -> str:
-        with session_scope(gallery.engine) as session:
-            return queries.add_model_version(session, version=version, dimension=24)
-
-    assert add("0") == "0"
-    assert add("0") == "0"
-    assert add("1" * 64) == "1" * 64  # nothing was indexed with the other one
-    gallery.add("word")
-    gallery.index_all()
-    assert add("2") == "1" * 64
-    with session_scope(gallery.engine) as session:
-        queries.serve_model_version(session, version="2")
-    assert add("1" * 64) == "2"
 
 
 def test_lock_on_bytes_keeps_others_out(engine: Engine) -> None:

@@ -1,3 +1,5 @@
+import time
+
 from fastapi.testclient import TestClient
 
 from tests.app.conftest import spell, upload
@@ -20,3 +22,16 @@ def test_a_waiting_job_is_not_done(client: TestClient) -> None:
 def test_unknown_job(client: TestClient) -> None:
     assert client.get("/jobs/12345").status_code == 404
     assert client.get("/jobs/x").status_code == 422
+
+
+def test_everything_can_be_indexed_again(client: TestClient, working: None) -> None:
+    upload(client, ("a.png", spell("a")), ("b.png", spell("b")), wait="true")
+    answer = client.post("/reindex")
+    assert answer.status_code == 202
+    assert answer.json()["photos"] == 2
+    deadline = time.monotonic() + 10
+    while not (state := client.get(f"/jobs/{answer.json()['job']}").json())["done"]:
+        assert time.monotonic() < deadline
+        assert client.get("/search?q=a").json()["hits"][0]["image"]["name"] == "a.png"
+        time.sleep(0.02)
+    assert (state["kind"], state["total"], state["counts"]) == ("reindex", 2, {"indexed": 2})
