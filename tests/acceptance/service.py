@@ -58,8 +58,12 @@ class Service:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for process in [*self.processes(), psutil.Process(self._popen.pid)] if self.running else self._seen:
-            if process.is_running():
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill everything at once."""
+        for process in [psutil.Process(self._popen.pid), *self.processes()] if self.running else self._seen:
+            with suppress(psutil.NoSuchProcess):
                 process.kill()
         self._popen.wait()
 
@@ -93,6 +97,16 @@ class Service:
                 if program in (process.name(), *process.cmdline()[-1:]):
                     return True
         return False
+
+    def part(self, name: str) -> list[psutil.Process]:
+        """Return the processes of `api`, `worker` or `postgres`, without the watchdogs over them."""
+        found = []
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                command = process.cmdline()
+                if name in (process.name(), *command[-1:]) and "watchdog" not in " ".join(command):
+                    found.append(process)
+        return found
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the program alone, not to what it has started."""
