@@ -1,8 +1,8 @@
 """A photo on its way through the network: where words were found, cut out and read.
 
 What the detector finds is not always one word read from left to right. A region much taller than wide may be
-a word on its side: it is read both ways too, and the surest reading stays. A region in which spaces are read
-is a line: its words become regions of their own beside it.
+a word on its side: it is read both ways too, and the surest reading stays. A region in which spaces or wide
+gaps are read is a line: its words become regions of their own beside it.
 """
 
 from dataclasses import dataclass
@@ -129,13 +129,13 @@ class WorkingPhoto:
         return reading.transcript.confidence * min(len(reading.transcript.text), 3) if reading else 0.0
 
     def split_lines(self) -> None:
-        """Add the words of regions in which spaces were read."""
+        """Add the words of regions in which several were read."""
         sides = boxes.quads_to_rotated(self.quads)[:, 2:4].tolist()
         for index, reading in enumerate(list(self.readings)):
-            if reading and reading.transcript.spaces:
-                # The crop is wider than the region; each word then gets a crop to the middle of the space.
+            if reading and reading.transcript.breaks:
+                # The crop is wider than the region; each word then gets a crop to the middle of the gap.
                 margin = transforms.MARGIN_ALONG * sides[index][1] / max(sides[index][0], 1e-6)
-                places = torch.tensor(reading.transcript.spaces) * (1 + 2 * margin) - margin
+                places = torch.tensor(reading.transcript.breaks) * (1 + 2 * margin) - margin
                 starts = torch.cat([torch.zeros(1), places + margin])
                 ends = torch.cat([places - margin, torch.ones(1)])
                 spans = torch.stack([starts, ends], dim=1)[ends > starts]

@@ -4,6 +4,8 @@ Source: PP-OCRv6 (Baidu, Apache-2.0), as shipped in the wheel `rapidocr` 3.10.0;
 (Du et al., IJCAI 2022). Shape legend: N crops, W crop width, S = W / 8 steps, C features a step.
 """
 
+from itertools import pairwise
+from statistics import median
 from typing import NamedTuple
 
 import torch
@@ -11,6 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from model.backbone import Trunk, TrunkConfig
+
+GAP, MIN_GAP = 1.8, 3  # from how many usual distances of characters, and steps, a gap divides words
 
 
 class ConvNormSwish(nn.Sequential):
@@ -85,12 +89,12 @@ class Transcript(NamedTuple):
     Attributes:
         text: Possibly empty.
         confidence: The lowest probability of its characters in [0, 1], 0 for an empty text.
-        spaces: Where spaces between words are, as shares of the crop's width.
+        breaks: Where one word ends and the next begins, as shares of the crop's width.
     """
 
     text: str
     confidence: float
-    spaces: list[float]
+    breaks: list[float]
 
 
 def read(logits: Tensor, characters: str) -> list[Transcript]:
@@ -106,5 +110,16 @@ def _transcript(probability: Tensor, number: Tensor, spoken: Tensor, characters:
     steps = spoken.nonzero()[:, 0].tolist()
     text = "".join(characters[number[step] - 1] for step in steps)
     inner = range(len(text) - len(text.lstrip()) + 1, len(text.rstrip()) - 1)
-    spaces = [(steps[place] + 0.5) / len(number) for place in inner if text[place] == " "]
-    return Transcript(text, float(probability[spoken].amin()) if text else 0.0, spaces)
+    breaks = [float(steps[place]) for place in inner if text[place] == " "] or _gaps(steps)
+    confidence = float(probability[spoken].amin()) if text else 0.0
+    return Transcript(text, confidence, [(step + 0.5) / len(number) for step in breaks])
+
+
+def _gaps(steps: list[int]) -> list[float]:
+    """Return the middles of gaps between characters that are too wide for one word."""
+    distances = [after - before for before, after in pairwise(steps)]
+    if len(distances) < 4:
+        return []
+    least = max(MIN_GAP, GAP * median(distances))
+    inner = range(1, len(distances) - 1)  # a word of one letter is more often a mistake
+    return [steps[place] + distances[place] / 2 for place in inner if distances[place] >= least]

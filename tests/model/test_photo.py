@@ -19,10 +19,10 @@ def box(x0: float, y0: float, x1: float, y1: float) -> list[list[float]]:
 
 
 def read_as(
-    photo: WorkingPhoto, *texts: str, confidence: float = 0.9, spaces: list[float] | None = None
+    photo: WorkingPhoto, *texts: str, confidence: float = 0.9, breaks: list[float] | None = None
 ) -> None:
     for index, text in zip(photo.unread(), texts, strict=True):
-        photo.readings[index] = Reading(Transcript(text, 0.9, spaces or []), torch.ones(D))
+        photo.readings[index] = Reading(Transcript(text, 0.9, breaks or []), torch.ones(D))
 
 
 def test_a_large_photo_is_shrunk_and_its_proposals_are_not() -> None:
@@ -73,7 +73,7 @@ def test_turned_versions_are_read_upwards_and_downwards() -> None:
 
 def test_words_of_a_line_become_regions() -> None:
     photo = photo_with(box(100, 20, 300, 40), scores=[0.7])
-    read_as(photo, "coffee shop", spaces=[0.5])
+    read_as(photo, "coffee shop", breaks=[0.5])
     photo.split_lines()
     assert photo.unread() == [1, 2]
     assert photo.scores.tolist() == pytest.approx([0.7] * 3)

@@ -33,4 +33,20 @@ def test_spaces_between_words_have_places() -> None:
     logits = torch.nn.functional.one_hot(torch.tensor([steps]), 3) * 100.0
     (found,) = read(logits, "a ")
     assert found.text == " a a "
-    assert found.spaces == [3.5 / 8]
+    assert found.breaks == [3.5 / 8]
+
+
+@pytest.mark.parametrize(
+    ("steps", "breaks"),
+    [
+        ("a.a.a....a.a.a", [7 / 14]),  # two words without a space
+        ("a.a.a.a.a.a", []),
+        ("a....a.a.a.a", []),  # a letter alone is no word
+        ("a.a....a.a", []),  # too short to tell
+        ("aa.a.a..a.a", []),  # a gap like others
+    ],
+)
+def test_a_wide_gap_divides_words(steps: str, breaks: list[float]) -> None:
+    numbers = torch.tensor([[" a".index(step.replace(".", " ")) for step in steps]])
+    (found,) = read(torch.nn.functional.one_hot(numbers, 2) * 100.0, "a")
+    assert found.breaks == breaks
