@@ -68,12 +68,16 @@ def create_engine(url: str | URL, *, pool_size: int = 10) -> Engine:
 
 @contextmanager
 def driver_errors() -> Iterator[None]:
-    """Turn errors of the connection into `DatabaseUnavailable`, and a full disk into `StorageFull`."""
+    """Turn errors of the connection and missing tables into `DatabaseUnavailable`; name a full disk."""
     try:
         yield
     except DBAPIError as exc:
         if isinstance(exc.orig, psycopg.errors.DiskFull):
             raise StorageFull from exc
+        if isinstance(exc.orig, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
+            raise DatabaseUnavailable(
+                "the tables of the database are not those of this version; run `glyphseek migrate`"
+            ) from exc
         if exc.connection_invalidated or isinstance(exc, OperationalError | InterfaceError):
             raise DatabaseUnavailable from exc
         raise

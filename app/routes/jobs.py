@@ -18,8 +18,10 @@ def reindex(service: ServiceDep, session: SessionDep) -> ReindexAnswer:
 
     Meanwhile search answers from what is there; when all is done, it switches.
     """
-    job = versions.start_reindex(session, version=service.encoder.version)
-    return ReindexAnswer(job=job.id, photos=job.total, model_version=service.encoder.version)
+    version = service.encoder.version
+    versions.add(session, version=version, dimension=service.encoder.dimension)
+    job = versions.start_reindex(session, version=version)
+    return ReindexAnswer(job=job.id, photos=job.total, model_version=version)
 
 
 @router.get("/jobs/{job_id}", response_model=JobOut, responses=documented(404, 422, 503))

@@ -23,6 +23,10 @@ def test_it_waits_for_the_tables(tmp_path: Path, empty_database_url: str) -> Non
     with TestClient(create_app(settings, RandomEncoder()), base_url="http://localhost") as client:
         checks = client.get("/readyz").json()["checks"]
         assert (checks["database"], checks["migrations"], checks["index"]) == (True, False, False)
+        for method, path in (("POST", "/reindex"), ("GET", "/images"), ("GET", "/jobs/1")):
+            refused = client.request(method, path)
+            assert refused.status_code == 503
+            assert "glyphseek migrate" in refused.json()["detail"]
         migrate(empty_database_url)
         deadline = time.monotonic() + 10
         while client.get("/readyz").status_code != 200:
