@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-import os
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ from fastapi import Depends, Request
 from app.metrics import Metrics
 from app.settings import Settings
 from indexer import versions
-from indexer.blobs import BlobStore
+from indexer.blobs import BlobStore, move_into_place
 from indexer.database import Engine, Session, create_engine, migration_state, session_scope
-from indexer.errors import GlyphseekError, NotReady
+from indexer.errors import GlyphseekError, NotReady, StorageFull
 from indexer.follower import Follower
 from indexer.sandbox import Sandbox
 from indexer.vector_index import FaissIndex
@@ -130,13 +130,14 @@ def make_encoder(settings: Settings, *, device: str | None = None, threads: int 
 def keep_checkpoint(settings: Settings, encoder: Encoder) -> None:
     """Copy the checkpoint into the data folder: search needs it as long as there are photos it indexed."""
     path = settings.checkpoint_of(encoder.version)
-    part = path.with_suffix(f".{os.getpid()}")
+    # Not by process number: API and worker in containers of their own have the same.
+    part = path.with_suffix(f".{uuid.uuid4().hex}")
     try:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes((settings.checkpoint or DEFAULT_CHECKPOINT).read_bytes())
-            part.replace(path)
-    except OSError as exc:
+            move_into_place(part, path)
+    except (OSError, StorageFull) as exc:
         with suppress(OSError):
             part.unlink()
         log.warning("the checkpoint could not be kept: %s", exc, extra={"action": "keep_checkpoint"})

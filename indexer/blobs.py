@@ -54,7 +54,7 @@ class BlobStore:
         Raises:
             StorageFull: No space left.
         """
-        _move_into_place(temporary, self.path(sha256))
+        move_into_place(temporary, self.path(sha256))
 
     def path(self, sha256: str) -> Path:
         """Return where a photo is, or would be."""
@@ -89,7 +89,7 @@ class BlobStore:
         try:
             with reporting_full_disk():
                 temporary.write_bytes(data)
-            _move_into_place(temporary, target)
+            move_into_place(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -134,7 +134,12 @@ def _sharded(folder: Path, sha256: str) -> Path:
     return folder / sha256[:2] / sha256[2:4] / sha256
 
 
-def _move_into_place(temporary: Path, target: Path) -> None:
+def move_into_place(temporary: Path, target: Path) -> None:
+    """Give a written file its name; when this returns, it survives a power cut.
+
+    Raises:
+        StorageFull: No space left.
+    """
     with reporting_full_disk():
         target.parent.mkdir(parents=True, exist_ok=True)
         _fsync(temporary)
