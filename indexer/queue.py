@@ -6,6 +6,7 @@
       └──record_error, wait┘                                 │
       └──────────────────────retry───────────────────────────┘
 
+By `requeue`, indexed and failed photos are queued again for a re-index.
 A row whose lease ran out is claimed alone next. Only if the process ends again while the photo is alone in
 it does that count against the photo, so neither its neighbours nor a kill by hand cost an innocent one.
 Times are the database's: clocks of workers may differ.
@@ -173,6 +174,16 @@ def record_error(session: Session, *, image_id: int, owner: str, reason: str) ->
         image.not_before = _from_now(wait_seconds)
     session.flush()
     return image.status
+
+
+def requeue(session: Session, condition: ColumnElement[bool]) -> int:
+    """Queue photos again with a clean record; return how many. They keep their place in the index."""
+    again = update(Image).where(condition)
+    again = again.values(status="queued", reason=None, attempts=0, crashes=0, not_before=func.now())
+    count = len(session.execute(again.returning(Image.id)).all())
+    if count:
+        notify(session, QUEUE_CHANNEL)
+    return count
 
 
 def retry(session: Session, *, image_id: int) -> str:

@@ -7,11 +7,12 @@ old version; when the newer one covers the gallery, one row switches, and the ol
 
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, insert, literal, or_, select, update
+from sqlalchemy import delete, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
 from sqlalchemy.orm import Session
 
-from indexer.database import CHANGE_CHANNEL, QUEUE_CHANNEL, notify
+from indexer import queue
+from indexer.database import CHANGE_CHANNEL, notify
 from indexer.tables import Image, IndexState, Job, JobImage, ModelVersion, Proposal
 
 DROPPED_ROWS = 20_000
@@ -70,23 +71,13 @@ def start_reindex(session: Session, *, version: str) -> Job:
     job = Job(kind="reindex", total=0)
     session.add(job)
     session.flush()
-    chosen = select(literal(job.id), Image.id).where(settled, or_(behind, literal(not any_behind)))
+    chosen = select(literal(job.id), Image.id).where(settled & behind if any_behind else settled)
     chosen = chosen.order_by(Image.id).with_for_update(of=Image)
     session.execute(insert(JobImage).from_select(["job_id", "image_id"], chosen))
     ours = select(JobImage.image_id).where(JobImage.job_id == job.id)
-    job.total = _requeue(session, Image.id.in_(ours))
+    job.total = queue.requeue(session, Image.id.in_(ours))
     session.flush()
     return job
-
-
-def _requeue(session: Session, condition: object) -> int:
-    """Queue photos again with a clean record; return how many. They keep their place in the index."""
-    again = update(Image).where(condition)  # type: ignore[arg-type]
-    again = again.values(status="queued", reason=None, attempts=0, crashes=0, not_before=func.now())
-    count = len(session.execute(again.returning(Image.id)).all())
-    if count:
-        notify(session, QUEUE_CHANNEL)
-    return count
 
 
 def take_over(session: Session, *, version: str) -> bool:
@@ -101,7 +92,7 @@ def take_over(session: Session, *, version: str) -> bool:
     if state.upcoming_version != version:
         return False
     behind = Image.model_version.is_not(None) & (Image.model_version != version)
-    queued_again = _requeue(session, behind & (Image.status == "indexed"))
+    queued_again = queue.requeue(session, behind & (Image.status == "indexed"))
     waiting = select(Image.id).where(behind, Image.status.in_(("queued", "processing"))).limit(1)
     if queued_again or session.scalar(waiting) is not None:
         return False
@@ -112,6 +103,9 @@ def take_over(session: Session, *, version: str) -> bool:
 def drop_superseded(session: Session, *, limit: int = DROPPED_ROWS) -> int:
     """Delete up to `limit` proposals that neither search nor their photo needs; return how many."""
     needed = select(IndexState.served_version).scalar_subquery()
+    others = select(ModelVersion.version).where(ModelVersion.version != needed).limit(1)
+    if session.scalar(others) is None:  # to look through all proposals takes a while
+        return 0
     superseded = (
         select(Proposal.id)
         .join(Image, Image.id == Proposal.image_id)

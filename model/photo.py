@@ -93,6 +93,8 @@ class WorkingPhoto:
 
     def crops(self, indices: list[int]) -> list[Tensor]:
         """Cut regions out: (1, 3, 48, W) each, of different widths."""
+        if not indices:
+            return []
         wide = boxes.widen_quads(self.quads[indices], transforms.MARGIN_ALONG, transforms.MARGIN_ACROSS)
         sizes = boxes.quads_to_rotated(wide)[:, 2:4].tolist()
         levels = transforms.pyramid_level([height for _, height in sizes], PYRAMID_LEVELS)

@@ -9,13 +9,14 @@ best trained on what it will meet.
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from rich.progress import track
 
 from model import checkpoint
 from model.encoder import Encoder
@@ -57,15 +58,11 @@ def cut_out(pixels: NDArray[np.uint8], quad: NDArray[np.float32]) -> tuple[Image
     return Image.fromarray(part), quad - low.astype(np.float32)
 
 
-def harvest(encoder: Encoder, dataset: Path, out: Path) -> Iterator[int]:
-    """Write the crops of a data set; yields how many a photo gave.
-
-    Raises:
-        ValueError: the data set is not as it should be.
-    """
+def harvest(encoder: Encoder, photos: Iterable[Photo], out: Path) -> Iterator[int]:
+    """Write the crops of photos; yields how many a photo gave."""
     (out / "images").mkdir(parents=True, exist_ok=True)
     with (out / "train.jsonl").open("w") as file:
-        for photo in read_photos(dataset):
+        for photo in photos:
             pixels = photo.pixels()
             regions = regions_of(encoder, photo, pixels)
             for index, (quad, text) in enumerate(zip(regions.quads.numpy(), regions.texts, strict=True)):
@@ -88,9 +85,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="processor threads")
     given = parser.parse_args()
     encoder = Encoder(given.init, threads=given.threads, min_score=MIN_SCORE)
-    for number, count in enumerate(harvest(encoder, given.dataset, given.out), start=1):
-        print(f"\rphoto {number}: {count} crops", end="", flush=True)  # noqa: T201
-    print()  # noqa: T201
+    photos = read_photos(given.dataset)
+    for _ in track(harvest(encoder, photos, given.out), "photos", len(photos)):
+        pass
 
 
 if __name__ == "__main__":

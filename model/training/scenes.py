@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from rich.progress import track
 
 from model.evaluation.dataset import read_photos
 from model.training.datasets import SceneSource, text_free_cuts
@@ -55,9 +56,8 @@ def main() -> None:
         text_free_cuts(read_photos(given.photos), given.size // 2, given.seed, CUTS) if given.photos else []
     )
     source = SceneSource(load_words(given.words), find_fonts(given.fonts), cuts, given.size)
-    for number, words in enumerate(write_scenes(source, given.out, given.count, given.seed), start=1):
-        print(f"\rscene {number} of {given.count}: {words} words  ", end="", flush=True)  # noqa: T201
-    print()  # noqa: T201
+    for _ in track(write_scenes(source, given.out, given.count, given.seed), "scenes", given.count):
+        pass
 
 
 if __name__ == "__main__":

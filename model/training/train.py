@@ -325,6 +325,8 @@ def do_train(run: Run) -> None:
         )
     sets = [settings.data / name / "train.jsonl" for name in settings.word_sets]
     words = [word for path in sets if path.exists() for word in read_word_crops(path)]
+    if not settings.batch and not words:
+        raise ValueError(f"there are no crops of words in {', '.join(map(str, sets))}")
     sums: dict[str, list[float]] = defaultdict(list)
     saved = last = time.monotonic()
     while run.progress < 1:

@@ -92,20 +92,20 @@ class Service:
 
     def runs(self, program: str) -> bool:
         """Whether it runs a program of this name, or a part of ours."""
-        for process in self.processes():
-            with suppress(psutil.NoSuchProcess):
-                if program in (process.name(), *process.cmdline()[-1:]):
-                    return True
-        return False
+        return bool(self._named(program))
 
     def part(self, name: str) -> list[psutil.Process]:
         """Return the processes of `api`, `worker` or `postgres`, without the watchdogs over them."""
+        return [process for process, command in self._named(name) if "watchdog" not in command]
+
+    def _named(self, name: str) -> list[tuple[psutil.Process, str]]:
+        """Return processes of a program or part of ours and the watchdogs over them, with their commands."""
         found = []
         for process in self.processes():
             with suppress(psutil.NoSuchProcess):
                 command = process.cmdline()
-                if name in (process.name(), *command[-1:]) and "watchdog" not in " ".join(command):
-                    found.append(process)
+                if name in (process.name(), *command[-1:]):
+                    found.append((process, " ".join(command)))
         return found
 
     def send(self, number: signal.Signals) -> None:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from model.encoder import Encoder
+from model.evaluation.dataset import read_photos
 from model.training import harvest as harvesting
 from model.training.datasets import read_word_crops
 from model.training.harvest import cut_out, harvest
@@ -32,7 +33,7 @@ def dataset(tmp_path: Path) -> Path:
 
 def test_words_and_false_alarms_become_a_data_set(dataset: Path, tmp_path: Path) -> None:
     encoder = Encoder(device="cpu", threads=1, min_score=0.3, longer_sides=(640,))
-    assert len(list(harvest(encoder, dataset, tmp_path / "out"))) == 1
+    assert len(list(harvest(encoder, read_photos(dataset), tmp_path / "out"))) == 1
     crops = read_word_crops(tmp_path / "out" / "train.jsonl")
     texts = [crop.words[0].text for crop in crops]
     assert texts.count("coffee") == 2  # the true word and the proposal
@@ -57,7 +58,7 @@ def test_false_alarms_are_few_and_tall_proposals_are_left_out(
 
     monkeypatch.setattr(Encoder, "locate", locate)
     monkeypatch.setattr(harvesting, "FALSE_ALARMS", count)
-    list(harvest(Encoder(tiny_checkpoint, device="cpu-torch"), dataset, tmp_path / "out"))
+    list(harvest(Encoder(tiny_checkpoint, device="cpu-torch"), read_photos(dataset), tmp_path / "out"))
     texts = [crop.words[0].text for crop in read_word_crops(tmp_path / "out" / "train.jsonl")]
     assert texts == ["coffee"] + [""] * count
 

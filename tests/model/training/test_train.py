@@ -115,6 +115,12 @@ def test_crops_of_words_and_of_no_words_are_enough_for_the_reader(data: Path, ti
     assert not any(name.startswith(frozen) or "running_" in name for name in changed)
 
 
+def test_without_pictures_and_crops_there_is_nothing_to_learn(data: Path, tiny_checkpoint: Path) -> None:
+    run = Run(settings(data, tiny_checkpoint, parts=("reader",), batch=0, word_sets=("nowhere",)))
+    with pytest.raises(ValueError, match=r"no crops of words in .*nowhere"):
+        do_train(run)
+
+
 def test_the_detector_needs_pictures(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--data", str(data), "--out", str(data), "--parts", "detector", "--batch", "0"])
