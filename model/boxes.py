@@ -76,8 +76,21 @@ def clip_boxes(boxes: Tensor, width: int, height: int) -> Tensor:
 
 def pairwise_iou(first: Tensor, second: Tensor) -> Tensor:
     """Return the intersection over union (N, M) of boxes (N, 4) and (M, 4), in [0, 1]."""
+    inter = _pairwise_intersection(first, second)
+    area = _area(first)[:, None] + _area(second)
+    return inter / (area - inter).clamp(min=1e-6)
+
+
+def pairwise_cover(first: Tensor, second: Tensor) -> Tensor:
+    """Return which share (N, M) of the boxes (M, 4) lies inside each of the boxes (N, 4), in [0, 1]."""
+    return _pairwise_intersection(first, second) / _area(second).clamp(min=1e-6)
+
+
+def _pairwise_intersection(first: Tensor, second: Tensor) -> Tensor:
     low = torch.maximum(first[:, None, :2], second[None, :, :2])
     high = torch.minimum(first[:, None, 2:], second[None, :, 2:])
-    inter = (high - low).clamp(min=0).prod(-1)
-    area = (first[:, 2:] - first[:, :2]).prod(-1)[:, None] + (second[:, 2:] - second[:, :2]).prod(-1)
-    return inter / (area - inter).clamp(min=1e-6)
+    return (high - low).clamp(min=0).prod(-1)
+
+
+def _area(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2:] - boxes[:, :2]).prod(-1)

@@ -14,6 +14,8 @@ from model.training.augment import View
 
 Crops = tuple[Tensor, list[str]]  # (n, 3, 48, W) in 0-255, and what they say
 SAME_WORD, NO_WORD = 0.5, 0.2  # overlap from which a proposal shows a word, and below which it shows none
+WHOLE, PART = 0.7, 0.3  # share of a word inside a proposal from which it says it, and above which it cuts it
+SAME_ROW = 0.4  # of the height: what words of one line may be above each other
 
 
 @dataclass(frozen=True)
@@ -59,20 +61,50 @@ def proposed_regions(raw: Tensor, view: View, *, min_score: float, limit: int) -
 
 
 def match(quads: Tensor, view: View) -> Regions:
-    """Return which of these regions (N, 4, 2) clearly show a known word, and which clearly none."""
+    """Return which of these regions (N, 4, 2) clearly show known words, and which clearly none.
+
+    A region of several words says all of them: a reader that is told one of them unlearns the space.
+    """
     if not len(view.quads):
         return Regions(quads, [""] * len(quads))
-    overlap = boxes.pairwise_iou(
-        boxes.quads_to_boxes(quads), boxes.quads_to_boxes(torch.from_numpy(view.quads))
-    )
+    words = torch.from_numpy(view.quads)
+    hulls, word_hulls = boxes.quads_to_boxes(quads), boxes.quads_to_boxes(words)
+    covers = boxes.pairwise_cover(hulls, word_hulls)
     kept, texts = [], []
-    for index, (value, word) in enumerate(zip(*(t.tolist() for t in overlap.max(1)), strict=True)):
-        known = view.texts[word] if not view.ignore[word] else None
-        text = known if value >= SAME_WORD else ("" if value < NO_WORD else None)
+    for index, overlap in enumerate(boxes.pairwise_iou(hulls, word_hulls)):
+        whole = (covers[index] >= WHOLE).nonzero()[:, 0].tolist()
+        best = int(overlap.argmax())
+        others = covers[index].index_fill(0, torch.tensor([*whole, best]), 0)
+        text = None  # what cannot be told clearly
+        if not whole and overlap[best] < NO_WORD:
+            text = ""
+        elif others.max() > PART:
+            pass
+        elif len(whole) > 1:
+            text = _line(quads[index], words[whole], whole, view)
+        elif overlap[best] >= SAME_WORD:
+            text = _known(view, best)
         if text is not None:
             kept.append(index)
             texts.append(text)
     return Regions(quads[kept], texts)
+
+
+def _known(view: View, word: int) -> str | None:
+    return None if view.ignore[word] else view.texts[word]
+
+
+def _line(quad: Tensor, words: Tensor, numbers: list[int], view: View) -> str | None:
+    """Return the text of words (N, 4, 2), if they are all known and fill a region (4, 2) as one line."""
+    along, down = quad[1] - quad[0], quad[3] - quad[0]
+    from_start = words.mean(1) - quad.mean(0)
+    rows = from_start @ down / (down @ down)
+    hull = boxes.quads_to_boxes(words.reshape(1, -1, 2))
+    texts = [_known(view, number) for number in numbers]
+    filled = boxes.pairwise_iou(boxes.quads_to_boxes(quad[None]), hull)[0, 0] >= SAME_WORD
+    if not filled or rows.max() - rows.min() > SAME_ROW or not all(texts):
+        return None
+    return " ".join(str(texts[index]) for index in (from_start @ along).argsort().tolist())
 
 
 def cut(image: Tensor, regions: Regions, charset: Charset) -> list[Crops]:

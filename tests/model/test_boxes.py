@@ -59,3 +59,9 @@ def test_parts_of_a_quad_lie_between_shares_of_its_width() -> None:
     torch.testing.assert_close(parts[0], torch.tensor([[0.0, 0], [50, 5], [50, 25], [0, 20]]))
     torch.testing.assert_close(parts[1], torch.tensor([[50.0, 5], [100, 10], [100, 30], [50, 25]]))
     torch.testing.assert_close(parts[2], quad)
+
+
+def test_pairwise_cover_is_the_share_of_the_second_boxes() -> None:
+    first = torch.tensor([[0.0, 0, 4, 2]])
+    second = torch.tensor([[1.0, 0, 2, 1], [3, 0, 5, 2], [5, 5, 6, 6]])
+    assert torch.allclose(boxes.pairwise_cover(first, second), torch.tensor([[1.0, 0.5, 0.0]]))

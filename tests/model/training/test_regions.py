@@ -6,7 +6,7 @@ from model.charset import Charset
 from model.detector import point_grid
 from model.training.assignment import assign
 from model.training.augment import View
-from model.training.regions import Regions, cut, merge, proposed_regions, true_regions
+from model.training.regions import Regions, cut, match, merge, proposed_regions, true_regions
 
 SIZE = 256
 
@@ -51,6 +51,26 @@ def test_proposals_say_a_word_or_clearly_nothing() -> None:
     regions = proposed_regions(predictions(found), truth, min_score=0.3, limit=10)
     assert sorted(regions.texts) == ["", "One"]  # unknown text and half a word are left out
     assert regions.quads.shape == (2, 4, 2)
+
+
+def wide(*places: tuple[int, int, int]) -> Tensor:
+    return torch.tensor([[[x, y], [x + w, y], [x + w, y + 24], [x, y + 24]] for x, y, w in places]).float()
+
+
+def test_a_proposal_of_several_words_says_all_of_them_in_their_order() -> None:
+    truth = view((110, 12, "Shop", False), (10, 10, "Coffee", False), (10, 90, "so", False))
+    regions = match(wide((8, 11, 184), (8, 11, 84)), truth)
+    assert regions.texts == ["Coffee Shop", "Coffee"]
+
+
+def test_what_is_cut_unknown_or_of_two_lines_is_left_out() -> None:
+    truth = view(
+        (10, 10, "Coffee", False), (100, 10, "Shop", False), (10, 60, "far", False), (100, 60, None, False)
+    )
+    two_lines = torch.tensor([[[8.0, 8], [92, 8], [92, 86], [8, 86]]])
+    assert match(wide((8, 11, 132)), truth).texts == []  # half of "Shop"
+    assert match(wide((8, 61, 174)), truth).texts == []  # nobody knows the second word
+    assert match(two_lines, truth).texts == []
 
 
 def test_proposals_of_a_view_without_words_are_false_alarms() -> None:
