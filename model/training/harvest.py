@@ -3,8 +3,9 @@
     python -m model.training.harvest DATA/icdar2015/train.jsonl runs/harvest
 
 The folder then holds crops and a `train.jsonl` as `datasets.read_word_crops` reads it. A proposal that shows
-a word of known text has this text, a false alarm has none; what is neither is left out. The similarity is
-best trained on what it will meet.
+words of known text has their text, a false alarm has none; what is neither is left out. True words are cut
+out alone and with their neighbour: a reader that never sees a space unlearns it. The similarity is best
+trained on what it will meet.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from model import checkpoint
 from model.encoder import Encoder
 from model.evaluation.dataset import Photo, read_photos
 from model.training.augment import View
-from model.training.regions import Regions, match, true_regions
+from model.training.regions import Regions, match, neighbours, true_regions
 
 MARGIN = 0.5  # of the word's height: what training may move the corners by
 FALSE_ALARMS = 8  # a photo, at most; the most convincing ones
@@ -31,7 +32,7 @@ TALLEST = 1.5  # height by width; nobody knows which way a taller proposal is re
 
 
 def regions_of(encoder: Encoder, photo: Photo, pixels: NDArray[np.uint8]) -> Regions:
-    """Return the true words of a photo, the proposals that show one, and the worst false alarms."""
+    """Return the true words of a photo, neighbours, the proposals that show some, the worst false alarms."""
     view = View(
         pixels,
         np.array([word.quad for word in photo.words], np.float32).reshape(-1, 4, 2),
@@ -46,7 +47,10 @@ def regions_of(encoder: Encoder, photo: Photo, pixels: NDArray[np.uint8]) -> Reg
     alarms = [index for index, text in enumerate(proposed.texts) if not text][:FALSE_ALARMS]
     kept = [index for index, text in enumerate(proposed.texts) if text] + alarms
     texts = [proposed.texts[index] for index in kept]
-    return Regions(torch.cat([true.quads, proposed.quads[kept]]), true.texts + texts)
+    pairs = neighbours(true)
+    return Regions(
+        torch.cat([true.quads, pairs.quads, proposed.quads[kept]]), true.texts + pairs.texts + texts
+    )
 
 
 def cut_out(pixels: NDArray[np.uint8], quad: NDArray[np.float32]) -> tuple[Image.Image, NDArray[np.float32]]:

@@ -16,6 +16,7 @@ Crops = tuple[Tensor, list[str]]  # (n, 3, 48, W) in 0-255, and what they say
 SAME_WORD, NO_WORD = 0.5, 0.2  # overlap from which a proposal shows a word, and below which it shows none
 WHOLE, PART = 0.7, 0.3  # share of a word inside a proposal from which it says it, and above which it cuts it
 SAME_ROW = 0.4  # of the height: what words of one line may be above each other
+GAP = 1.2  # of the height: the widest gap between neighbours on a line
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,24 @@ def true_regions(rng: np.random.Generator, view: View, jitter: float) -> Regions
     known = [i for i, text in enumerate(view.texts) if text and not view.ignore[i]]
     quads = jittered(rng, torch.from_numpy(view.quads[known]), jitter)
     return Regions(quads, [str(view.texts[i]) for i in known])
+
+
+def neighbours(regions: Regions) -> Regions:
+    """Return each word of these with the next one on its line, as one region."""
+    quads = regions.quads
+    pairs: list[tuple[int, int]] = []
+    for index, quad in enumerate(quads):
+        along, down = quad[1] - quad[0], quad[3] - quad[0]
+        height = down.norm().clamp(min=1e-6)
+        gap = (quads[:, [0, 3]] - quad[[1, 2]]).mean(1) @ (along / along.norm().clamp(min=1e-6)) / height
+        row = ((quads.mean(1) - quad.mean(0)) @ (down / height) / height).abs()
+        ratio = (quads[:, 3] - quads[:, 0]).norm(dim=1) / height
+        fits = (gap > 0) & (gap < GAP) & (row < SAME_ROW) & (ratio > 0.6) & (ratio < 1.6)
+        if fits.any():
+            pairs.append((index, int(gap.where(fits, torch.inf).argmin())))
+    first, second = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).unbind(1)
+    corners = torch.stack([quads[first, 0], quads[second, 1], quads[second, 2], quads[first, 3]], dim=1)
+    return Regions(corners, [f"{regions.texts[a]} {regions.texts[b]}" for a, b in pairs])
 
 
 def jittered(rng: np.random.Generator, quads: Tensor, jitter: float) -> Tensor:

@@ -324,9 +324,9 @@ def do_train(run: Run) -> None:
             loader(source, batch=settings.batch, workers=settings.workers, seed=settings.seed, start=run.step)
         )
     sets = [settings.data / name / "train.jsonl" for name in settings.word_sets]
-    words = [word for path in sets if path.exists() for word in read_word_crops(path)]
-    if not settings.batch and not words:
-        raise ValueError(f"there are no crops of words in {', '.join(map(str, sets))}")
+    if settings.word_sets == Settings.word_sets and settings.batch:
+        sets = [path for path in sets if path.exists()]  # nobody asked for them
+    words = [word for path in sets for word in read_word_crops(path)]
     sums: dict[str, list[float]] = defaultdict(list)
     saved = last = time.monotonic()
     while run.progress < 1:

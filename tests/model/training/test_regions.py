@@ -6,7 +6,7 @@ from model.charset import Charset
 from model.detector import point_grid
 from model.training.assignment import assign
 from model.training.augment import View
-from model.training.regions import Regions, cut, match, merge, proposed_regions, true_regions
+from model.training.regions import Regions, cut, match, merge, neighbours, proposed_regions, true_regions
 
 SIZE = 256
 
@@ -61,6 +61,14 @@ def test_a_proposal_of_several_words_says_all_of_them_in_their_order() -> None:
     truth = view((110, 12, "Shop", False), (10, 10, "Coffee", False), (10, 90, "so", False))
     regions = match(wide((8, 11, 184), (8, 11, 84)), truth)
     assert regions.texts == ["Coffee Shop", "Coffee"]
+
+
+def test_neighbours_are_the_next_words_on_a_line() -> None:
+    quads = wide((100, 12, 50), (10, 10, 80), (170, 90, 60), (10, 90, 60), (158, 11, 40))
+    pairs = neighbours(Regions(quads, ["Shop", "Coffee", "away", "far", "now"]))
+    assert pairs.texts == ["Shop now", "Coffee Shop"]
+    assert pairs.quads[1].tolist() == [[10, 10], [150, 12], [150, 36], [10, 34]]
+    assert neighbours(Regions(quads[:0], [])).texts == []
 
 
 def test_what_is_cut_unknown_or_of_two_lines_is_left_out() -> None:

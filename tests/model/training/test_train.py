@@ -115,9 +115,9 @@ def test_crops_of_words_and_of_no_words_are_enough_for_the_reader(data: Path, ti
     assert not any(name.startswith(frozen) or "running_" in name for name in changed)
 
 
-def test_without_pictures_and_crops_there_is_nothing_to_learn(data: Path, tiny_checkpoint: Path) -> None:
-    run = Run(settings(data, tiny_checkpoint, parts=("reader",), batch=0, word_sets=("nowhere",)))
-    with pytest.raises(ValueError, match=r"no crops of words in .*nowhere"):
+def test_a_missing_set_of_crops_is_an_error(data: Path, tiny_checkpoint: Path) -> None:
+    run = Run(settings(data, tiny_checkpoint, parts=("reader",), batch=0, word_sets=("words", "nowhere")))
+    with pytest.raises(ValueError, match=r"nowhere.* cannot be read"):
         do_train(run)
 
 
