@@ -14,47 +14,17 @@ from torchvision.ops import nms
 
 from model import boxes, checkpoint, runtime, transforms
 from model.charset import Charset
-from model.detector import Detections, activate, select
+from model.detector import Detections, select
 from model.embedder import stretch_words
 from model.photo import Proposals, Reading, WorkingPhoto, unit
 from model.recognizer import read
 from model.refiner import grid_places, sample, sides_to_quads
-from model.retriever import Retriever
+from model.stages import CropEmbedding, Detection, WordEmbedding
 
 __all__ = ["DEFAULT_CHECKPOINT", "Encoder", "Proposals"]
 
 DEFAULT_CHECKPOINT = checkpoint.DEFAULT_CHECKPOINT
 CROP_BATCH = 16
-
-
-class _WordEmbedding(nn.Module):
-    def __init__(self, retriever: Retriever) -> None:
-        super().__init__()
-        self.retriever = retriever
-
-    def forward(self, numbers: Tensor, stretch: Tensor) -> Tensor:
-        return self.retriever.embed_words(numbers, stretch)
-
-
-class _Detection(nn.Module):
-    """Gives the points, and the maps for a second look."""
-
-    def __init__(self, retriever: Retriever) -> None:
-        super().__init__()
-        self.retriever = retriever
-
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        maps = self.retriever.detector.features(images)
-        return activate(self.retriever.detector.head(maps)), *maps
-
-
-class _CropEmbedding(nn.Module):
-    def __init__(self, retriever: Retriever) -> None:
-        super().__init__()
-        self.retriever = retriever
-
-    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        return self.retriever.embed_crops(crops)
 
 
 class Encoder:
@@ -98,6 +68,7 @@ class Encoder:
         self.longer_sides = tuple(longer_sides)
         self.max_proposals = max_proposals
         self._retriever = loaded.retriever
+        self._eight_bits = loaded.eight_bits
         self._device, self._engine = runtime.choose(device)
         # A processor gains nothing from several photos at once, a GPU does.
         self._detect_batch = 8 if self._device.type == "cuda" else 1
@@ -122,7 +93,7 @@ class Encoder:
         with self._text_lock:
             if self._text is None:
                 self._text = self._compile(
-                    "words", _WordEmbedding(self._retriever), [numbers, stretch], half=False
+                    "words", WordEmbedding(self._retriever), [numbers, stretch], half=False
                 )
             embeddings = self._text(numbers, stretch)
         return unit(embeddings)
@@ -189,7 +160,7 @@ class Encoder:
                 ).float()
                 if self._detect is None:
                     example = torch.zeros(1, 3, 64, 64)
-                    self._detect = self._compile("detector", _Detection(self._retriever), [example])
+                    self._detect = self._compile("detector", Detection(self._retriever), [example])
                 points, *maps = self._detect(batch)
                 for row, photo in enumerate(part):
                     found = select(
@@ -238,7 +209,7 @@ class Encoder:
                 stacked = torch.cat([crop for _, _, crop in batch])
                 if self._embed is None:
                     example = stacked[:1, ..., : transforms.CROP_WIDTHS[0]]
-                    self._embed = self._compile("reader", _CropEmbedding(self._retriever), [example])
+                    self._embed = self._compile("reader", CropEmbedding(self._retriever), [example])
                 embedded, logits = self._embed(stacked)
                 for row, transcript in enumerate(read(logits, self.config.characters)):
                     photo, index, _ = batch[row]
@@ -255,6 +226,7 @@ class Encoder:
             engine=self._engine,
             threads=self._threads,
             half=half,
+            ready=self._eight_bits.get(name),
             cache=cache,
         )
 

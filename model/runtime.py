@@ -17,6 +17,7 @@ logger = logging.getLogger(__name__)
 
 Engine = Literal["torch", "openvino"]
 Function = Callable[..., Any]
+Converted = tuple[bytes, bytes]  # description and weights of a network, as OpenVINO writes them
 _CACHED = "network.xml"
 
 
@@ -59,6 +60,7 @@ class Compiled:
         engine: Engine,
         threads: int,
         half: bool = True,
+        ready: Converted | None = None,
         cache: Path | None = None,
     ) -> None:
         """Prepare a module.
@@ -70,13 +72,15 @@ class Compiled:
             engine: What computes.
             threads: Processor threads for OpenVINO.
             half: Let OpenVINO compute in bfloat16 where the processor is made for it.
+            ready: The module as OpenVINO's already, in eight bits.
             cache: Folder to keep the converted module in, of this module alone; converting takes seconds.
         """
         self._device = device
         if engine == "torch":
             self._call: Function = module.to(device)
         else:
-            self._call = _compile(_converted(module, examples, cache), threads, half)
+            network = ov.Core().read_model(*ready) if ready else _cached(module, examples, cache)
+            self._call = _compile(network, threads, half)
 
     @torch.inference_mode()
     def __call__(self, *inputs: Tensor) -> Any:
@@ -84,14 +88,8 @@ class Compiled:
         return self._call(*(tensor.to(self._device) for tensor in inputs))
 
 
-def _converted(module: nn.Module, examples: Sequence[Tensor], cache: Path | None) -> ov.Model:
-    """Return the module as OpenVINO's, every dimension of its inputs open; from the cache if it is there."""
-    if cache is not None and (cache / _CACHED).exists():
-        try:
-            return ov.Core().read_model(cache / _CACHED)
-        except RuntimeError as exc:
-            logger.warning("cached network not used: %s", exc, extra={"action": "convert"})
-            shutil.rmtree(cache, ignore_errors=True)
+def convert(module: nn.Module, examples: Sequence[Tensor]) -> ov.Model:
+    """Return a module as OpenVINO's, every dimension of its inputs open."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer warns of constants that are constant here
         converted = ov.convert_model(module, example_input=tuple(examples))
@@ -99,6 +97,18 @@ def _converted(module: nn.Module, examples: Sequence[Tensor], cache: Path | None
         shape = parameter.get_partial_shape()
         parameter.get_node().set_partial_shape(ov.PartialShape([-1] * shape.rank.get_length()))
     converted.validate_nodes_and_infer_types()
+    return converted
+
+
+def _cached(module: nn.Module, examples: Sequence[Tensor], cache: Path | None) -> ov.Model:
+    """Return the module as OpenVINO's; from the cache if it is there."""
+    if cache is not None and (cache / _CACHED).exists():
+        try:
+            return ov.Core().read_model(cache / _CACHED)
+        except RuntimeError as exc:
+            logger.warning("cached network not used: %s", exc, extra={"action": "convert"})
+            shutil.rmtree(cache, ignore_errors=True)
+    converted = convert(module, examples)
     if cache is not None:
         _keep(converted, cache)
     return converted

@@ -1,0 +1,43 @@
+"""The parts of the network that run as one call each."""
+
+from torch import Tensor, nn
+
+from model.detector import activate
+from model.retriever import Retriever
+
+
+class WordEmbedding(nn.Module):
+    """Words to embeddings."""
+
+    def __init__(self, retriever: Retriever) -> None:
+        super().__init__()
+        self.retriever = retriever
+
+    def forward(self, numbers: Tensor, stretch: Tensor) -> Tensor:
+        """See `Retriever.embed_words`."""
+        return self.retriever.embed_words(numbers, stretch)
+
+
+class Detection(nn.Module):
+    """Pictures to points, and to the maps for a second look."""
+
+    def __init__(self, retriever: Retriever) -> None:
+        super().__init__()
+        self.retriever = retriever
+
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return what `Detector.forward` does, and the maps of `Detector.features`."""
+        maps = self.retriever.detector.features(images)
+        return activate(self.retriever.detector.head(maps)), *maps
+
+
+class CropEmbedding(nn.Module):
+    """Crops of words to embeddings and character logits."""
+
+    def __init__(self, retriever: Retriever) -> None:
+        super().__init__()
+        self.retriever = retriever
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Retriever.embed_crops`."""
+        return self.retriever.embed_crops(crops)

@@ -1,0 +1,84 @@
+"""Adds the network in eight bits to a checkpoint: on a processor it then runs twice to four times as fast.
+
+    python -m model.training.quantize IN.safetensors OUT.safetensors --dataset DATA/icdar2015/train.jsonl
+
+NNCF measures on photos which numbers go through the detector and, on their words, through the reader, and
+chooses 256 levels for each. Every training undoes it: the eight bits belong to one set of weights.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import torch
+from torch import nn
+
+from model import checkpoint, runtime, transforms
+from model.charset import Charset
+from model.evaluation.dataset import Photo, read_photos
+from model.runtime import Converted
+from model.stages import CropEmbedding, Detection
+from model.training.regions import Regions, cut
+
+Inputs = list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]
+LONGER_SIDE = 1280
+
+
+def inputs(photos: list[Photo], charset: Charset) -> tuple[Inputs, Inputs]:
+    """Return what the detector gets for photos, and the reader for their readable words."""
+    pictures, crops = [], []
+    for photo in photos:
+        pixels = torch.from_numpy(photo.pixels().copy()).permute(2, 0, 1)
+        height, width = transforms.fit(pixels.shape[1], pixels.shape[2], LONGER_SIDE)
+        pictures.append(transforms.resize(pixels, height, width)[None].float().numpy())
+        words = [word for word in photo.words if word.text and not word.ignore]
+        quads = torch.tensor(np.array([word.quad for word in words], np.float32).reshape(-1, 4, 2))
+        regions = Regions(quads, [word.text or "" for word in words])
+        for group, _ in cut(pixels.float(), regions, charset) if words else []:
+            crops += [crop[None].numpy() for crop in group]
+    return pictures, crops
+
+
+def quantized(module: nn.Module, examples: Inputs) -> Converted:
+    """Return a module in eight bits; the examples are what it should expect."""
+    import nncf
+
+    converted = runtime.convert(module, [torch.from_numpy(examples[0])])
+    result = nncf.quantize(
+        converted, nncf.Dataset(examples), subset_size=len(examples), preset=nncf.QuantizationPreset.MIXED
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.xml"
+        ov.save_model(result, path, compress_to_fp16=False)
+        return path.read_bytes(), path.with_suffix(".bin").read_bytes()
+
+
+def main() -> None:
+    """Quantise from the command line."""
+    parser = argparse.ArgumentParser(description="Add the network in eight bits to a checkpoint.")
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--dataset", type=Path, required=True, help="JSON lines of photos and their words")
+    parser.add_argument("--photos", type=int, default=40, help="so many of them, evenly spread")
+    given = parser.parse_args()
+    try:
+        loaded = checkpoint.load(given.checkpoint)
+        photos = read_photos(given.dataset)
+        pictures, crops = inputs(_spread(photos, given.photos), Charset(loaded.retriever.config.charset))
+    except ValueError as exc:
+        parser.error(str(exc))
+    parts = {
+        "detector": quantized(Detection(loaded.retriever), pictures),
+        "reader": quantized(CropEmbedding(loaded.retriever), crops),
+    }
+    checkpoint.save(given.out, loaded.retriever, loaded.card, parts)
+
+
+def _spread(photos: list[Photo], count: int) -> list[Photo]:
+    return photos[:: max(1, len(photos) // count)][:count]
+
+
+if __name__ == "__main__":
+    main()
