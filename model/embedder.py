@@ -28,11 +28,12 @@ class ImageBranch(nn.Module):
         self.recurrent = nn.LSTM(hidden, hidden, batch_first=True, bidirectional=True)
         self.project = nn.Linear(2 * hidden, channels)
 
-    def forward(self, sequence: Tensor) -> Tensor:
-        """Map a reading sequence (N, S, features) to (N, T, C)."""
-        resampled = F.interpolate(
-            sequence.transpose(1, 2), size=self.steps, mode="linear", align_corners=True
-        )
+    def resample(self, sequence: Tensor) -> Tensor:
+        """Stretch a reading sequence (N, S, features) to (N, features, T)."""
+        return F.interpolate(sequence.transpose(1, 2), size=self.steps, mode="linear", align_corners=True)
+
+    def forward(self, resampled: Tensor) -> Tensor:
+        """Map a resampled sequence (N, features, T) to (N, T, C)."""
         x = self.convolution(resampled).relu().transpose(1, 2)
         result: Tensor = self.project(self.recurrent(x)[0])
         return result

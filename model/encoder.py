@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchvision.ops import nms
 
-from model import boxes, checkpoint, runtime, transforms
+from model import boxes, checkpoint, runtime, stages, transforms
 from model.charset import Charset
 from model.detector import Detections, select
 from model.embedder import stretch_words
 from model.photo import Proposals, Reading, WorkingPhoto, unit
 from model.recognizer import read
 from model.refiner import grid_places, sample, sides_to_quads
-from model.stages import CropEmbedding, Detection, WordEmbedding
 
 __all__ = ["DEFAULT_CHECKPOINT", "Encoder", "Proposals"]
 
@@ -79,6 +78,7 @@ class Encoder:
         self._text: runtime.Compiled | None = None
         self._detect: runtime.Compiled | None = None
         self._look: runtime.Compiled | None = None
+        self._reader: runtime.Compiled | None = None
         self._embed: runtime.Compiled | None = None
 
     def encode_texts(self, words: Sequence[str]) -> NDArray[np.float32]:
@@ -93,7 +93,7 @@ class Encoder:
         with self._text_lock:
             if self._text is None:
                 self._text = self._compile(
-                    "words", WordEmbedding(self._retriever), [numbers, stretch], half=False
+                    "words", stages.WordEmbedding(self._retriever), [numbers, stretch], half=False
                 )
             embeddings = self._text(numbers, stretch)
         return unit(embeddings)
@@ -134,7 +134,7 @@ class Encoder:
             photo = WorkingPhoto.prepare(image, 2 * max(self.longer_sides))
             photo.add(torch.from_numpy(quads).float() * photo.scale, torch.ones(len(quads)))
             self._read_new([photo])
-            return photo.proposals(self.dimension)
+            return self._proposals([photo])[0]
 
     def _search(self, images: Sequence[NDArray[np.uint8]]) -> list[WorkingPhoto]:
         """Return the photos with the words that were found at all sizes."""
@@ -160,7 +160,7 @@ class Encoder:
                 ).float()
                 if self._detect is None:
                     example = torch.zeros(1, 3, 64, 64)
-                    self._detect = self._compile("detector", Detection(self._retriever), [example])
+                    self._detect = self._compile("detector", stages.Detection(self._retriever), [example])
                 points, *maps = self._detect(batch)
                 for row, photo in enumerate(part):
                     found = select(
@@ -195,10 +195,24 @@ class Encoder:
         self._read_new(photos)
         for photo in photos:
             photo.keep(photo.scores.argsort(descending=True, stable=True)[: self.max_proposals])
-        return [photo.proposals(self.dimension) for photo in photos]
+        return self._proposals(photos)
+
+    def _proposals(self, photos: Sequence[WorkingPhoto]) -> list[Proposals]:
+        """Embed what was read, all at once: the recurrent layer takes as long for one as for many."""
+        readings = [reading for photo in photos for reading in photo.readings if reading]
+        embedded = torch.empty(0, self.dimension)
+        if readings:
+            sequences = torch.stack([reading.sequence for reading in readings])
+            if self._embed is None:
+                module = stages.SequenceEmbedding(self._retriever)
+                self._embed = self._compile("embedder", module, [sequences[:1]])
+            room = nn.functional.pad(sequences, (0, 0, 0, 0, 0, -len(sequences) % CROP_BATCH))
+            embedded = self._embed(room)[: len(sequences)].cpu()
+        parts = torch.split(embedded, [len(photo.readings) for photo in photos])
+        return [photo.proposals(part) for photo, part in zip(photos, parts, strict=True)]
 
     def _read_new(self, photos: Sequence[WorkingPhoto]) -> None:
-        """Read and embed what was not read yet, crops of one width in common batches."""
+        """Read what was not read yet, crops of one width in common batches."""
         crops: dict[int, list[tuple[WorkingPhoto, int, Tensor]]] = {}
         for photo in photos:
             unread = photo.unread()
@@ -207,13 +221,13 @@ class Encoder:
         for width in sorted(crops):
             for batch in _batches(crops[width]):
                 stacked = torch.cat([crop for _, _, crop in batch])
-                if self._embed is None:
+                if self._reader is None:
                     example = stacked[:1, ..., : transforms.CROP_WIDTHS[0]]
-                    self._embed = self._compile("reader", CropEmbedding(self._retriever), [example])
-                embedded, logits = self._embed(stacked)
+                    self._reader = self._compile("reader", stages.Reading(self._retriever), [example])
+                sequences, logits = self._reader(stacked)
                 for row, transcript in enumerate(read(logits, self.config.characters)):
                     photo, index, _ = batch[row]
-                    photo.readings[index] = Reading(transcript, embedded[row].cpu())
+                    photo.readings[index] = Reading(transcript, sequences[row])
 
     def _compile(
         self, name: str, module: nn.Module, examples: Sequence[Tensor], half: bool = True

@@ -42,10 +42,10 @@ class Proposals:
 
 
 class Reading(NamedTuple):
-    """What a crop says, and its embedding (D,)."""
+    """What a crop says, and its sequence (F, T)."""
 
     transcript: Transcript
-    embedding: Tensor
+    sequence: Tensor
 
 
 class WorkingPhoto:
@@ -66,6 +66,7 @@ class WorkingPhoto:
         self.quads = torch.zeros(0, 4, 2)
         self.scores = torch.zeros(0)
         self.readings: list[Reading | None] = []
+        self._pyramid: list[Tensor] = []  # the pixels, halved again and again
 
     @classmethod
     def prepare(cls, image: NDArray[np.uint8], longest_side: int) -> "WorkingPhoto":
@@ -98,12 +99,15 @@ class WorkingPhoto:
         wide = boxes.widen_quads(self.quads[indices], transforms.MARGIN_ALONG, transforms.MARGIN_ACROSS)
         sizes = boxes.quads_to_rotated(wide)[:, 2:4].tolist()
         levels = transforms.pyramid_level([height for _, height in sizes], PYRAMID_LEVELS)
-        pyramid = [self.pixels.float()]
-        for _ in range(max(levels, default=0)):
-            pyramid.append(nn.functional.avg_pool2d(pyramid[-1], 2, ceil_mode=True))
+        while len(self._pyramid) <= max(levels):
+            last = self._pyramid[-1] if self._pyramid else None
+            halved = (
+                self.pixels.float() if last is None else nn.functional.avg_pool2d(last, 2, ceil_mode=True)
+            )
+            self._pyramid.append(halved)
         return [
             transforms.crop_quads(
-                pyramid[level], wide[index : index + 1] / 2**level, transforms.crop_width(*sizes[index])
+                self._pyramid[level], wide[index : index + 1] / 2**level, transforms.crop_width(*sizes[index])
             )
             for index, level in enumerate(levels)
         ]
@@ -143,18 +147,15 @@ class WorkingPhoto:
                 spans = torch.stack([starts, ends], dim=1)[ends > starts]
                 self.add(boxes.cut_quad(self.quads[index], spans), self.scores[index].expand(len(spans)))
 
-    def proposals(self, dimension: int) -> Proposals:
+    def proposals(self, embeddings: Tensor) -> Proposals:
         """Return the regions, all of them read, in pixels of the photo as it was given.
 
         Args:
-            dimension: D, of an embedding.
+            embeddings: Of the regions (N, D).
         """
         height, width = self._size
         readings = [reading for reading in self.readings if reading]
         quads = self.quads / self.scale
-        embeddings = torch.zeros(len(readings), dimension)
-        for row, reading in enumerate(readings):
-            embeddings[row] = reading.embedding
         return Proposals(
             boxes=boxes.clip_boxes(boxes.quads_to_boxes(quads), width, height).numpy(),
             quads=quads.numpy(),

@@ -81,8 +81,17 @@ class Retriever(nn.Module):
 
     def embed_crops(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Map RGB word crops (N, 3, 48, W) in 0-255 to embeddings (N, T * C) and character logits."""
+        sequence, logits = self.read_crops(crops)
+        return self.embed_sequences(sequence), logits
+
+    def read_crops(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        """Map RGB word crops (N, 3, 48, W) in 0-255 to sequences (N, F, T) and character logits."""
         sequence, logits = self.recognizer(crops)
-        return embed(self.image_branch(sequence)), logits
+        return self.image_branch.resample(sequence), logits
+
+    def embed_sequences(self, sequences: Tensor) -> Tensor:
+        """Map sequences (N, F, T) of crops to embeddings (N, T * C)."""
+        return embed(self.image_branch(sequences))
 
     def embed_words(self, numbers: Tensor, stretch: Tensor) -> Tensor:
         """Map words, as `stretch_words` prepares them, to embeddings (N, T * C)."""

@@ -31,13 +31,25 @@ class Detection(nn.Module):
         return activate(self.retriever.detector.head(maps)), *maps
 
 
-class CropEmbedding(nn.Module):
-    """Crops of words to embeddings and character logits."""
+class Reading(nn.Module):
+    """Crops of words to sequences and character logits."""
 
     def __init__(self, retriever: Retriever) -> None:
         super().__init__()
         self.retriever = retriever
 
     def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """See `Retriever.embed_crops`."""
-        return self.retriever.embed_crops(crops)
+        """See `Retriever.read_crops`."""
+        return self.retriever.read_crops(crops)
+
+
+class SequenceEmbedding(nn.Module):
+    """Sequences of crops to embeddings."""
+
+    def __init__(self, retriever: Retriever) -> None:
+        super().__init__()
+        self.retriever = retriever
+
+    def forward(self, sequences: Tensor) -> Tensor:
+        """See `Retriever.embed_sequences`."""
+        return self.retriever.embed_sequences(sequences)

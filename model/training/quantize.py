@@ -19,7 +19,7 @@ from model import checkpoint, runtime, transforms
 from model.charset import Charset
 from model.evaluation.dataset import Photo, read_photos
 from model.runtime import Converted
-from model.stages import CropEmbedding, Detection
+from model.stages import Detection, Reading
 from model.training.regions import Regions, cut
 
 Inputs = list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]
@@ -71,7 +71,7 @@ def main() -> None:
         parser.error(str(exc))
     parts = {
         "detector": quantized(Detection(loaded.retriever), pictures),
-        "reader": quantized(CropEmbedding(loaded.retriever), crops),
+        "reader": quantized(Reading(loaded.retriever), crops),
     }
     checkpoint.save(given.out, loaded.retriever, loaded.card, parts)
 

@@ -45,3 +45,11 @@ def test_shipped_checkpoint_is_complete_and_small() -> None:
     assert checkpoint.DEFAULT_CHECKPOINT.stat().st_size < 40e6
     card = checkpoint.load().card
     assert {"preset", "min_score", "recipe", "figures", "credit", "licence"} <= card.keys()
+
+
+def test_parts_in_eight_bits_are_kept_beside_the_weights(tiny: Retriever, tmp_path: Path) -> None:
+    path = tmp_path / "eight.safetensors"
+    checkpoint.save(path, tiny, {}, {"detector": (b"<net/>", bytes(range(256))), "reader": (b"<x/>", b"1")})
+    loaded = checkpoint.load(path)
+    assert loaded.eight_bits == {"detector": (b"<net/>", bytes(range(256))), "reader": (b"<x/>", b"1")}
+    assert loaded.retriever.state_dict().keys() == tiny.state_dict().keys()

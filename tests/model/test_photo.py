@@ -30,7 +30,7 @@ def test_a_large_photo_is_shrunk_and_its_proposals_are_not() -> None:
     assert photo.pixels.shape == (3, 100, 400)
     photo.add(torch.tensor([box(10, 20, 60, 40)]), torch.tensor([0.5]))
     read_as(photo, "word")
-    found = photo.proposals(D)
+    found = photo.proposals(torch.ones(len(photo.readings), D))
     np.testing.assert_allclose(found.boxes, [[20, 40, 120, 80]])
     np.testing.assert_allclose(np.linalg.norm(found.embeddings, axis=1), 1, atol=1e-6)
     assert found.transcripts == ["word"]
@@ -39,7 +39,7 @@ def test_a_large_photo_is_shrunk_and_its_proposals_are_not() -> None:
 def test_boxes_end_at_the_edge_of_the_photo() -> None:
     photo = photo_with(box(-10, -5, 500, 40))
     read_as(photo, "word")
-    np.testing.assert_allclose(photo.proposals(D).boxes, [[0, 0, 400, 40]])
+    np.testing.assert_allclose(photo.proposals(torch.ones(len(photo.readings), D)).boxes, [[0, 0, 400, 40]])
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_tall_region_is_kept_the_way_it_is_read_best(readings: list[tuple[str,
     for index, (text, confidence) in enumerate(texts):
         photo.readings[index] = Reading(Transcript(text, confidence, []), torch.ones(D))
     photo.keep_surest(groups)
-    found = photo.proposals(D)
+    found = photo.proposals(torch.ones(len(photo.readings), D))
     assert sorted(found.transcripts) == sorted([kept, "wide"])
     np.testing.assert_allclose(np.sort(found.boxes, 0), [[10, 10, 30, 30], [50, 10, 90, 90]])
 
@@ -94,6 +94,6 @@ def test_a_photo_without_text_has_no_proposals() -> None:
     assert photo.turn_tall() == []
     photo.keep_surest([])
     photo.split_lines()
-    found = photo.proposals(D)
+    found = photo.proposals(torch.ones(len(photo.readings), D))
     assert found.embeddings.shape == (0, D)
     assert found.quads.shape == (0, 4, 2)

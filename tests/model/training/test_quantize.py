@@ -1,0 +1,63 @@
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from model import checkpoint
+from model.encoder import Encoder
+from model.training import quantize
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    """Two photos with a readable word and one that is not."""
+    lines = []
+    for name, text in (("a.png", "abc"), ("b.png", "cab")):
+        image = Image.new("RGB", (320, 160), (225, 220, 205))
+        pen = ImageDraw.Draw(image)
+        font = ImageFont.load_default(36)
+        pen.text((60, 40), text, fill=(40, 30, 60), font=font)
+        image.save(tmp_path / name)
+        word = {"box": list(pen.textbbox((60, 40), text, font=font)), "text": text}
+        blurred = {"box": [0, 0, 20, 10], "text": "", "ignore": True}
+        lines.append(json.dumps({"image": name, "words": [word, blurred]}))
+    path = tmp_path / "train.jsonl"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> None:
+    monkeypatch.setattr(sys, "argv", ["quantize", *map(str, arguments)])
+    quantize.main()
+
+
+def test_eight_bits_say_nearly_the_same(
+    dataset: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quantize, "LONGER_SIDE", 320)
+    out = tmp_path / "eight.safetensors"
+    run(monkeypatch, tiny_checkpoint, out, "--dataset", dataset, "--photos", "2")
+    before, after = checkpoint.load(tiny_checkpoint), checkpoint.load(out)
+    assert after.eight_bits.keys() == {"detector", "reader"}
+    assert after.card == before.card
+    for name, tensor in before.retriever.state_dict().items():
+        assert torch.equal(after.retriever.state_dict()[name], tensor)
+    image = np.asarray(Image.open(dataset.with_name("a.png")).convert("RGB"))
+    quad = np.array([[[60, 40], [120, 40], [120, 80], [60, 80]]], np.float32)
+    exact = Encoder(tiny_checkpoint, device="cpu").embed_quads(image, quad)
+    rounded = Encoder(out, device="cpu").embed_quads(image, quad)
+    cosine = (exact.embeddings * rounded.embeddings).sum()
+    assert 0.9 < cosine < 0.9999999  # near, and not the same arithmetic
+
+
+def test_what_cannot_be_read_is_one_line(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run(monkeypatch, dataset, tmp_path / "out", "--dataset", dataset)
+    assert caught.value.code == 2
+    assert "is not a glyphseek checkpoint" in capsys.readouterr().err
