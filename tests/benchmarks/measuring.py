@@ -27,6 +27,7 @@ from model.evaluation.metrics import average_precision
 
 START_SECONDS = 300.0
 WIDE_COLUMNS = 6
+LETTERS = list("abcdefghijklmnopqrstuvwxyz")
 console = Console(soft_wrap=True, highlight=False)
 
 
@@ -89,6 +90,12 @@ def latencies_ms(client: Client, words: Sequence[str], clients: int, limit: int)
 
     with ThreadPoolExecutor(clients) as pool:
         return np.array(list(pool.map(ask, words)))
+
+
+def random_words(count: int) -> list[str]:
+    """Return words of 3 to 9 letters, the same ones at every call."""
+    generator = np.random.default_rng(0)
+    return ["".join(generator.choice(LETTERS, generator.integers(3, 10))) for _ in range(count)]
 
 
 def percentiles(milliseconds: Sequence[float] | NDArray[np.float64], name: str = "ms") -> dict[str, float]:

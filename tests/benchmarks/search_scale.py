@@ -30,7 +30,6 @@ GALLERY = Path(measuring.__file__).parents[2] / "app" / "gallery"
 PROPOSALS_A_PHOTO = 30
 SEARCHES, WARM_UP_SEARCHES = 1000, 50
 CLIENTS = (1, 16)
-LETTERS = list("abcdefghijklmnopqrstuvwxyz")
 IMAGES = """COPY images (id, collection_id, sha256, name, media_type, size_bytes, width, height, status,
     model_version, proposal_count, indexed_at) FROM STDIN"""
 PROPOSALS = """COPY proposals (image_id, model_version, ordinal, box, quad, score, transcript, confidence,
@@ -71,8 +70,7 @@ def _measure(count: int, real: list[Vectors], encoder: Encoder) -> dict[str, Any
 
 
 def _search(url: str) -> dict[str, float]:
-    generator = np.random.default_rng(0)
-    words = ["".join(generator.choice(LETTERS, generator.integers(3, 10))) for _ in range(SEARCHES)]
+    words = measuring.random_words(SEARCHES)
     row = {}
     with Client(url) as client:
         measuring.latencies_ms(client, words[:WARM_UP_SEARCHES], clients=1, limit=20)

@@ -1,0 +1,99 @@
+"""Indexing and searching at once: how much each slows the other.
+
+    python -m tests.benchmarks.together FOLDER [--photos N] [--pause S] [--json FILE]
+
+A fresh service indexes photos of the folder: a first part to warm up, a second one alone, a third one while a
+client searches. The same client searches once more when nothing is indexed. It pauses between its searches
+as people do; without a pause (`--pause 0`) it takes a core for itself.
+"""
+
+import argparse
+import tempfile
+import threading
+import time
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+from app.client import Client
+from app.ingest import Photo, find_photos, ingest
+from indexer.errors import GlyphseekError
+from tests.benchmarks import measuring
+
+WARM_UP_PHOTOS, SEARCHES_ALONE, WARM_UP_SEARCHES = 16, 500, 20
+Row = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="photos")
+    parser.add_argument("--photos", type=int, default=100, help="so many a part")
+    parser.add_argument("--pause", type=float, default=0.05, help="seconds between two searches")
+    parser.add_argument("--json", type=Path, help="file to write the figures to")
+    options = parser.parse_args()
+    photos = find_photos([str(options.folder)])
+    second = WARM_UP_PHOTOS + options.photos
+    if len(photos) < second + options.photos:
+        parser.error(f"{options.folder} holds {len(photos)} photos, {second + options.photos} are needed")
+    with tempfile.TemporaryDirectory() as folder, measuring.service("serve", Path(folder)) as (url, _):
+        _index(url, photos[:WARM_UP_PHOTOS])
+        alone = _index(url, photos[WARM_UP_PHOTOS:second])
+        searching = Searching(url, options.pause)
+        together = _index(url, photos[second : second + options.photos])
+        searching.stop()
+        quiet = Searching(url, options.pause)
+        while len(quiet.milliseconds) < SEARCHES_ALONE:
+            time.sleep(0.1)
+        quiet.stop()
+    rows = {
+        "alone": {"photos/s": alone, **quiet.row()},
+        "at once": {"photos/s": together, **searching.row()},
+    }
+    rows["at once : alone"] = {
+        name: value / rows["alone"][name] for name, value in rows["at once"].items() if rows["alone"][name]
+    }
+    measuring.show(f"{options.photos} photos, {options.pause} s between searches", rows, options.json)
+
+
+class Searching:
+    """A client that searches in a thread until it is told to stop."""
+
+    def __init__(self, url: str, pause: float) -> None:
+        self.milliseconds: list[float] = []
+        self._url, self._pause = url, pause
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        words = measuring.random_words(2000)
+        with Client(self._url) as client:
+            measuring.latencies_ms(client, words[:WARM_UP_SEARCHES], clients=1, limit=20)
+            for word in cycle(words):
+                self.milliseconds += measuring.latencies_ms(client, [word], clients=1, limit=20).tolist()
+                if self._stopped.wait(self._pause):
+                    break
+
+    def stop(self) -> None:
+        """Return when the last search is answered."""
+        self._stopped.set()
+        self._thread.join()
+
+    def row(self) -> Row:
+        """Return what the searches took."""
+        row = measuring.percentiles(self.milliseconds, "20 hits ms")
+        return row | {"slowest ms": max(self.milliseconds), "searches": len(self.milliseconds)}
+
+
+def _index(url: str, photos: list[Photo]) -> float:
+    """Return the photos a second from sending them to their being searchable."""
+    started = time.perf_counter()
+    with Client(url) as client:
+        report = ingest(client, photos, collection="default", progress=lambda *_: None)
+    if report.indexed != len(photos):
+        raise GlyphseekError(f"only {report.indexed} of {len(photos)} photos were indexed")
+    return len(photos) / (time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    main()
