@@ -36,7 +36,7 @@ def environment(**variables: object) -> dict[str, str]:
 class Service:
     """`glyphseek serve` in a folder; a context manager that leaves no process behind either."""
 
-    def __init__(self, folder: Path, command: Sequence[str] = COMMAND) -> None:
+    def __init__(self, folder: Path, command: Sequence[str] = COMMAND, **settings: object) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "serve.log"
@@ -45,7 +45,7 @@ class Service:
             self._popen = subprocess.Popen(
                 [*command, "serve"],
                 cwd=folder,
-                env=environment(port=self.port),
+                env=environment(port=self.port, **settings),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
