@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.search_scale [--proposals 30000 100000 ...] [--json FILE]
 
-The gallery is the sample gallery as the network sees it, filled up with random unit vectors, 30 a photo. Of
+The gallery is the sample gallery as the network sees it, filled up with random unit vectors, 20 a photo. Of
 every size one `glyphseek api` is started twice: first it reads the database, then its snapshot.
 """
 
@@ -27,7 +27,7 @@ from model.encoder import Encoder
 from tests.benchmarks import measuring
 
 GALLERY = Path(measuring.__file__).parents[2] / "app" / "gallery"
-PROPOSALS_A_PHOTO = 30
+PROPOSALS_A_PHOTO = 20
 SEARCHES, WARM_UP_SEARCHES = 1000, 50
 CLIENTS = (1, 16)
 IMAGES = """COPY images (id, collection_id, sha256, name, media_type, size_bytes, width, height, status,
@@ -39,7 +39,7 @@ Vectors = NDArray[np.float32]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--proposals", type=int, nargs="+", default=[30_000, 100_000])
+    parser.add_argument("--proposals", type=int, nargs="+", default=[10_000, 100_000, 200_000])
     parser.add_argument("--json", type=Path, help="file to write the figures to")
     options = parser.parse_args()
     encoder = Encoder(device="cpu")
@@ -97,7 +97,7 @@ def _fill(url: str, count: int, real: list[Vectors], encoder: Encoder) -> int:
                 name, digest = f"{number}.jpg", f"{number:064x}"
                 size = (10**5, 1280, 720)
                 copy.write_row(
-                    (collection_id, digest, name, "image/jpeg", *size, "indexed", encoder.version, 30, "now")
+                    (collection_id, digest, name, "image/jpeg", *size, "indexed", encoder.version, PROPOSALS_A_PHOTO, "now")
                 )
         ids = [row[0] for row in cursor.execute("SELECT id FROM images ORDER BY id")]
         with cursor.copy(PROPOSALS) as copy:
