@@ -142,7 +142,7 @@ class Proposal(Table):
     transcript: Mapped[str]
     confidence: Mapped[float]
     folded: Mapped[str]
-    trigrams: Mapped[list[str]]
+    trigrams: Mapped[list[str]] = mapped_column(deferred=True)  # only looked up by
     # Numbers of float16, little endian. The migration sets STORAGE EXTERNAL: they don't compress.
     embedding: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
 

@@ -95,9 +95,9 @@ def test_proposals_are_stored_as_found(gallery: Gallery) -> None:
     with session_scope(gallery.engine) as session:
         first, second = queries.list_proposals(session, image_id=image_id)
         assert queries.get_proposals(session, proposal_ids=[second.id, 999]) == {second.id: second}
+        assert first.trigrams == ["^ca", "afe", "caf", "fe$"]
     assert (first.transcript, first.folded) == ("Café", "cafe")
     assert (second.transcript, second.folded) == ("Exit24", "exit24")
-    assert first.trigrams == ["^ca", "afe", "caf", "fe$"]
     assert second.box == [10, 0, 18, 4]
     assert second.quad == [10, 0, 18, 0, 18, 4, 10, 4]
     assert [first.score, second.score] == pytest.approx([0.9, 0.5])
