@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated
 
 from anyio import CapacityLimiter
@@ -102,12 +103,15 @@ def make_service(settings: Settings, encoder: Encoder | None = None) -> Service:
     if settings.database_url is None:
         raise ValueError("set GLYPHSEEK_DATABASE_URL, or start everything together with `glyphseek serve`")
     engine = create_engine(settings.database_url)
+    encoder = encoder or make_encoder(settings, device="cpu", threads=1)
+    # An earlier network's queries may lie outside the basis: they are answered more slowly, not otherwise.
+    make_index = partial(FaissIndex, basis=encoder.query_basis)
     return Service(
         settings=settings,
         engine=engine,
         blobs=BlobStore(settings.photos_dir),
-        encoder=encoder or make_encoder(settings, device="cpu", threads=1),
-        follower=Follower(engine, FaissIndex, snapshot=settings.snapshot),
+        encoder=encoder,
+        follower=Follower(engine, make_index, snapshot=settings.snapshot),
         metrics=Metrics(),
         sandbox=Sandbox(max_pixels=settings.max_pixels),
         uploads=asyncio.Semaphore(settings.max_uploads),

@@ -14,8 +14,8 @@ from indexer import queries
 from indexer.database import session_scope
 from indexer.errors import InvalidQuery, NotReady
 from indexer.follower import Served
+from indexer.segment import Match
 from indexer.tables import Image, Proposal
-from indexer.vector_index import Match
 
 if TYPE_CHECKING:  # importing torch takes seconds
     from model.encoder import Encoder

@@ -8,34 +8,32 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Protocol
 
 import faiss
 import numpy as np
-from numpy.typing import NDArray
 
 from indexer.locks import ReadWriteLock
-from indexer.snapshot import Part, SnapshotHeader, open_snapshot, write_snapshot
+from indexer.segment import (
+    MAX_PROPOSALS,
+    NO_TEXT_SCORE,
+    SCORE_MARGIN,
+    Ids,
+    Mask,
+    Match,
+    Segment,
+    Vectors,
+    split_query,
+)
+from indexer.snapshot import SnapshotHeader, open_snapshot, write_snapshot
 
-NO_TEXT_SCORE = -1.0
-SCORE_MARGIN = 0.1
-MAX_PROPOSALS = 10
 # Images and proposals in a segment: few enough that growing or cleaning one copies only some megabytes.
 SEGMENT_SIZE = 2048
 MAX_DEAD_SHARE = 0.1
+# Bounds pay from so many segments on, and only where they leave few images.
+MIN_SEGMENTS, MAX_LEFT_SHARE = 4, 0.5
 
-Vectors = NDArray[np.floating[Any]]
-Ids = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 Allowed = set[int] | Ids | None
-
-
-class Match(NamedTuple):
-    """An image with its best score and its best (proposal id, score) pairs, best first."""
-
-    image_id: int
-    score: float
-    proposals: tuple[tuple[int, float], ...]
 
 
 class VectorIndex(Protocol):
@@ -87,87 +85,30 @@ class VectorIndex(Protocol):
         """
 
 
-class _Segment:
-    """Some thousand rows, one for each proposal; those of an image are neighbours."""
-
-    def __init__(self, dimension: int) -> None:
-        self._index = faiss.IndexScalarQuantizer(
-            dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-        )
-        self.image_ids = np.empty(0, np.int64)
-        self.alive = np.empty(0, bool)  # False: the image was deleted or replaced
-        self.counts = np.empty(0, np.int64)  # rows of each image
-        self.starts = np.empty(0, np.int64)  # first row of each image
-        self.proposal_ids = np.empty(0, np.int64)  # of each row
-
-    def __len__(self) -> int:
-        return len(self.image_ids) + len(self.proposal_ids)
-
-    def reserve(self, rows: int) -> None:
-        """Get the memory of an empty segment now, so that adding rows copies no older ones."""
-        self._index.codes.resize(rows * self._index.code_size)
-        self._index.codes.resize(0)
-
-    def append(self, part: Part) -> None:
-        image_ids, counts, proposal_ids, vectors = part
-        if len(vectors):  # float16 as it is; `add` would want float32
-            self._index.add_sa_codes(vectors.view(np.uint8))
-        self.image_ids = np.concatenate([self.image_ids, image_ids])
-        self.alive = np.concatenate([self.alive, np.ones(len(image_ids), bool)])
-        self.counts = np.concatenate([self.counts, counts])
-        self.starts = np.cumsum(self.counts) - self.counts
-        self.proposal_ids = np.concatenate([self.proposal_ids, proposal_ids])
-
-    def remove(self, image_id: int) -> None:
-        self.alive[self.image_ids == image_id] = False
-
-    def dead_share(self) -> float:
-        weights = self.counts + 1  # an image without proposals takes room too
-        return float(weights[~self.alive].sum() / weights.sum())
-
-    def living(self) -> Part:
-        """Return copies of what belongs to the images that are alive."""
-        rows = np.repeat(self.alive, self.counts)
-        vectors = np.empty((0, self._index.d), np.float16)
-        if len(rows):
-            codes = faiss.rev_swig_ptr(self._index.codes.data(), len(rows) * self._index.code_size)
-            vectors = codes.view(np.float16).reshape(len(rows), -1)[rows]
-        return self.image_ids[self.alive], self.counts[self.alive], self.proposal_ids[rows], vectors
-
-    def scores(self, query: Vectors) -> Vectors:
-        """Return the score of every row, and one -inf at the end."""
-        size = len(self.proposal_ids)
-        scores = np.full(size + 1, -np.inf, np.float32)
-        if size:
-            sorted_scores, rows = self._index.search(query[None], size)
-            scores[rows[0]] = sorted_scores[0]
-        return scores
-
-    def best(self, scores: Vectors) -> Vectors:
-        """Return the best score of every image."""
-        best: Vectors = np.maximum.reduceat(scores, self.starts)  # a bare last image starts at the -inf
-        best[self.counts == 0] = NO_TEXT_SCORE
-        return best
-
-    def match(self, position: int, scores: Vectors) -> Match:
-        """Return the image at this position, given the score of every row."""
-        rows = slice(self.starts[position], self.starts[position] + self.counts[position])
-        ids, scores = self.proposal_ids[rows], scores[rows]
-        order = np.lexsort((ids, -scores))[:MAX_PROPOSALS]
-        best = float(scores[order[0]]) if len(order) else NO_TEXT_SCORE
-        order = order[scores[order] >= best - SCORE_MARGIN]
-        proposals = tuple(zip(ids[order].tolist(), scores[order].tolist(), strict=True))
-        return Match(int(self.image_ids[position]), best, proposals)
-
-
 class FaissIndex:
     """Exact search over float16 vectors in memory: 3.84 kB a proposal of 1920 numbers."""
 
-    def __init__(self, dimension: int, threads: int | None = None, segment_size: int = SEGMENT_SIZE) -> None:
+    def __init__(
+        self,
+        dimension: int,
+        threads: int | None = None,
+        segment_size: int = SEGMENT_SIZE,
+        basis: Vectors | None = None,
+    ) -> None:
+        """Make an empty index.
+
+        Args:
+            dimension: D.
+            threads: That scan at once; all cores by default.
+            segment_size: Images and proposals in a segment.
+            basis: Orthonormal vectors (B, D) in which most of every query lies: finds the best few of many
+                images several times as fast, and the same ones.
+        """
         self._dimension = dimension
+        self._basis = basis
         self._segment_size = segment_size
-        self._segments: list[_Segment] = []
-        self._segment_of: dict[int, _Segment] = {}  # by image id; only changes use it
+        self._segments: list[Segment] = []
+        self._segment_of: dict[int, Segment] = {}  # by image id; only changes use it
         self._change = threading.Lock()  # held by a whole change, `_lock` only while searches must not look
         self._lock = ReadWriteLock()
         # FAISS scans for one query in one thread, so the segments are shared out among threads of our own.
@@ -184,7 +125,7 @@ class FaissIndex:
             segments = list(self._segments)
             segment = min(segments, key=len, default=None)
             if segment is None or len(segment) >= self._segment_size:
-                segment = _Segment(self._dimension)
+                segment = Segment(self._dimension, self._basis)
                 segment.reserve(self._segment_size)
                 segments.append(segment)
             with self._lock.write():
@@ -205,13 +146,13 @@ class FaissIndex:
                     segment.remove(image_id)
                 self._clean(segment)
 
-    def _clean(self, segment: _Segment) -> None:
+    def _clean(self, segment: Segment) -> None:
         """Replace a segment with many dead rows by a smaller copy, made while searches go on."""
         if segment.dead_share() <= MAX_DEAD_SHARE:
             return
         segments = [other for other in self._segments if other is not segment]
         if segment.alive.any():
-            copy = _Segment(self._dimension)
+            copy = Segment(self._dimension, self._basis)
             copy.append(segment.living())
             segments.append(copy)
             self._segment_of.update(dict.fromkeys(copy.image_ids.tolist(), copy))
@@ -229,7 +170,7 @@ class FaissIndex:
             found = [(segment, mask) for segment, mask in self._masks(allowed) if mask.any()]
             if not found:
                 return []
-            scores = list(self._pool.map(lambda pair: pair[0].scores(query), found))
+            scores = self._scores(found, query, limit)
             best = np.concatenate([s.best(rows)[mask] for (s, mask), rows in zip(found, scores, strict=True)])
             bare = np.concatenate([segment.counts[mask] == 0 for segment, mask in found])
             image_ids = np.concatenate([segment.image_ids[mask] for segment, mask in found])
@@ -238,7 +179,37 @@ class FaissIndex:
             order = np.lexsort((image_ids, -best, bare))[:limit]
             return [found[owners[i]][0].match(positions[i], scores[owners[i]]) for i in order]
 
-    def _masks(self, allowed: Ids | None) -> list[tuple[_Segment, Mask]]:
+    def _scores(self, found: list[tuple[Segment, Mask]], query: Vectors, limit: int) -> list[Vectors]:
+        """Return the scores of the rows of each segment, at least those of the best `limit` images."""
+
+        def scan(images: Sequence[Mask | None]) -> list[Vectors]:
+            jobs = zip(found, images, strict=True)
+            return list(self._pool.map(lambda job: job[0][0].scores(query, job[1]), jobs))
+
+        everything = [None] * len(found)
+        if self._basis is None or len(found) < MIN_SEGMENTS:
+            return scan(everything)
+        parts = split_query(query, self._basis)
+        bounds = list(self._pool.map(lambda pair: pair[0].bounds(parts), found))
+        highest = [
+            np.where(mask & (segment.counts > 0), segment.best(rows), -np.inf)
+            for (segment, mask), rows in zip(found, bounds, strict=True)
+        ]
+        flat = np.concatenate(highest)
+        if not 0 < limit < MAX_LEFT_SHARE * np.isfinite(flat).sum():
+            return scan(everything)
+        # The `limit` images that promise most reach this score, so nothing below it is among the best.
+        promising = [high >= np.partition(flat, -limit)[-limit] for high in highest]
+        scores = scan(promising)
+        reached = [
+            segment.best(rows)[mask]
+            for (segment, _), rows, mask in zip(found, scores, promising, strict=True)
+        ]
+        score = np.partition(np.concatenate(reached), -limit)[-limit]
+        left = [high >= score for high in highest]
+        return scan(left if np.mean(flat >= score) < MAX_LEFT_SHARE else everything)
+
+    def _masks(self, allowed: Ids | None) -> list[tuple[Segment, Mask]]:
         """Return with each segment which of its images are alive and allowed."""
         if allowed is None or not self._segments:
             return [(segment, segment.alive) for segment in self._segments]
@@ -273,7 +244,7 @@ class FaissIndex:
             segments = []
             with open_snapshot(path, self._dimension, model_version, database_id) as (watermark, parts):
                 for part in parts:
-                    segments.append(_Segment(self._dimension))
+                    segments.append(Segment(self._dimension, self._basis))
                     segments[-1].append(part)
             with self._lock.write():
                 self._segments = segments

@@ -1,13 +1,12 @@
 """Checkpoints: safetensors in half precision, with the configuration in the header.
 
-A checkpoint may hold parts of the network in eight bits too, as OpenVINO runs them on a processor: twice to
-four times as fast. `model.training.quantize` adds them.
+A checkpoint may hold what makes it fast too (`model.training.accelerate` adds it): parts of the network in
+eight bits, as OpenVINO runs them on a processor, and a basis of its queries.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,25 @@ from torch import Tensor
 from model.retriever import Retriever, RetrieverConfig
 from model.runtime import Converted
 
-EIGHT_BITS, ENDINGS = "openvino.", ("xml", "bin")
+EIGHT_BITS, ENDINGS, QUERY_BASIS = "openvino.", ("xml", "bin"), "query_basis"
 DEFAULT_CHECKPOINT = Path(__file__).parent / "weights" / "accurate.safetensors"
 
 
 class CheckpointError(ValueError):
     """The file is not a glyphseek checkpoint."""
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What makes a network fast.
+
+    Attributes:
+        eight_bits: Parts of it for OpenVINO, by the names the encoder gives them.
+        query_basis: Orthonormal vectors (B, D) in which most of every query's embedding lies.
+    """
+
+    eight_bits: dict[str, Converted] = field(default_factory=dict)
+    query_basis: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -35,33 +47,34 @@ class Checkpoint:
         retriever: The module in evaluation mode.
         version: Its identity, the SHA-256 of the file.
         card: Free-form notes of its training.
-        eight_bits: Parts of it for OpenVINO, by the names the encoder gives them.
+        extras: What makes it fast.
     """
 
     retriever: Retriever
     version: str
     card: dict[str, Any]
-    eight_bits: dict[str, Converted]
+    extras: Extras
 
 
-def save(
-    path: Path, retriever: Retriever, card: dict[str, Any], eight_bits: Mapping[str, Converted] | None = None
-) -> None:
+def save(path: Path, retriever: Retriever, card: dict[str, Any], extras: Extras | None = None) -> None:
     """Write a network to `path`, which is replaced at once.
 
     Args:
         path: File to write.
         retriever: Network; floating-point tensors are stored as float16.
         card: JSON-able notes: preset, score threshold, recipe, figures.
-        eight_bits: Parts of it for OpenVINO.
+        extras: What makes it fast.
     """
     tensors = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
         for name, tensor in retriever.state_dict().items()
     }
-    for name, parts in (eight_bits or {}).items():
+    extras = extras or Extras()
+    for name, parts in extras.eight_bits.items():
         for ending, content in zip(ENDINGS, parts, strict=True):
             tensors[f"{EIGHT_BITS}{name}.{ending}"] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    if extras.query_basis is not None:
+        tensors[QUERY_BASIS] = extras.query_basis.half().contiguous()
     # One entry: the library writes several in random order, and the file's hash is the version.
     header = {"config": retriever.config.to_dict(), "card": card}
     temporary = path.with_name(path.name + ".part")
@@ -81,7 +94,7 @@ def load(path: Path = DEFAULT_CHECKPOINT) -> Checkpoint:
         with safe_open(path, "pt") as file:
             header = json.loads((file.metadata() or {})["glyphseek"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        eight_bits = _take_eight_bits(tensors)
+        extras = _take_extras(tensors)
         retriever = Retriever(RetrieverConfig.from_dict(header["config"]))
         retriever.load_state_dict(
             {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
@@ -89,17 +102,18 @@ def load(path: Path = DEFAULT_CHECKPOINT) -> Checkpoint:
         card = header["card"]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as exc:
         raise CheckpointError(f"{path.name} is not a glyphseek checkpoint: {exc}") from exc
-    return Checkpoint(retriever.eval().requires_grad_(False), version, card, eight_bits)
+    return Checkpoint(retriever.eval().requires_grad_(False), version, card, extras)
 
 
-def _take_eight_bits(tensors: dict[str, Tensor]) -> dict[str, Converted]:
-    """Remove the parts for OpenVINO from the tensors of a file, and return them."""
+def _take_extras(tensors: dict[str, Tensor]) -> Extras:
+    """Remove what is not the network from the tensors of a file, and return it."""
     names = {name.rsplit(".", 1)[0] for name in tensors if name.startswith(EIGHT_BITS)}
-    result = {}
+    eight_bits = {}
     for name in names:
         description, weights = (tensors.pop(f"{name}.{ending}").numpy().tobytes() for ending in ENDINGS)
-        result[name.removeprefix(EIGHT_BITS)] = description, weights
-    return result
+        eight_bits[name.removeprefix(EIGHT_BITS)] = description, weights
+    basis = tensors.pop(QUERY_BASIS, None)
+    return Extras(eight_bits, None if basis is None else basis.float())
 
 
 def parameter_count(retriever: torch.nn.Module) -> int:

@@ -67,7 +67,8 @@ class Encoder:
         self.longer_sides = tuple(longer_sides)
         self.max_proposals = max_proposals
         self._retriever = loaded.retriever
-        self._eight_bits = loaded.eight_bits
+        self._eight_bits = loaded.extras.eight_bits
+        self.query_basis = _orthonormal(loaded.extras.query_basis)
         self._device, self._engine = runtime.choose(device)
         # A processor gains nothing from several photos at once, a GPU does.
         self._detect_batch = 8 if self._device.type == "cuda" else 1
@@ -243,6 +244,11 @@ class Encoder:
             ready=self._eight_bits.get(name),
             cache=cache,
         )
+
+
+def _orthonormal(basis: Tensor | None) -> NDArray[np.float32] | None:
+    """Return vectors (B, D) that span the same, without the errors of half precision."""
+    return None if basis is None else torch.linalg.qr(basis.T).Q.T.contiguous().numpy()
 
 
 Item = TypeVar("Item")

@@ -41,7 +41,7 @@ def other_network(tmp_path: Path) -> Path:
         for values in (branch.project.weight, branch.project.bias):
             values.copy_(values[order])
     path = tmp_path / "other.safetensors"
-    checkpoint.save(path, loaded.retriever, loaded.card, loaded.eight_bits)
+    checkpoint.save(path, loaded.retriever, loaded.card, loaded.extras)
     return path
 
 

@@ -96,9 +96,8 @@ def _fill(url: str, count: int, real: list[Vectors], encoder: Encoder) -> int:
             for number in range(photos):
                 name, digest = f"{number}.jpg", f"{number:064x}"
                 size = (10**5, 1280, 720)
-                copy.write_row(
-                    (collection_id, digest, name, "image/jpeg", *size, "indexed", encoder.version, PROPOSALS_A_PHOTO, "now")
-                )
+                state = ("indexed", encoder.version, PROPOSALS_A_PHOTO, "now")
+                copy.write_row((collection_id, digest, name, "image/jpeg", *size, *state))
         ids = [row[0] for row in cursor.execute("SELECT id FROM images ORDER BY id")]
         with cursor.copy(PROPOSALS) as copy:
             for image_id, vectors in zip(ids, _vectors(real, photos, encoder.dimension), strict=True):

@@ -11,11 +11,14 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from indexer.errors import SnapshotInvalid
+from indexer.segment import Segment
 from indexer.vector_index import ExactIndex, FaissIndex
 
 DIMENSION = 8
 EVERYTHING = 10**6
+BASIS = np.linalg.qr(np.random.default_rng(5).standard_normal((DIMENSION, 3)))[0].T.astype(np.float32)
 INDEXES = {
+    "faiss with bounds": lambda: FaissIndex(DIMENSION, threads=2, segment_size=6, basis=BASIS),
     "faiss": lambda: FaissIndex(DIMENSION, threads=2, segment_size=6),
     "exact": lambda: ExactIndex(DIMENSION),
 }
@@ -70,11 +73,12 @@ seeds = st.integers(0, 30)  # few, so that ties are common
 
 
 class FaissFollowsExact(RuleBasedStateMachine):
-    @initialize(segment_size=st.sampled_from([1, 5, 12, 100]))
-    def start(self, segment_size):
+    @initialize(segment_size=st.sampled_from([1, 5, 12, 100]), bounds=st.booleans())
+    def start(self, segment_size, bounds):
         self.folder = Path(tempfile.mkdtemp())
         self.segment_size = segment_size
-        self.faiss = FaissIndex(DIMENSION, threads=2, segment_size=segment_size)
+        self.basis = BASIS if bounds else None
+        self.faiss = FaissIndex(DIMENSION, threads=2, segment_size=segment_size, basis=self.basis)
         self.exact = ExactIndex(DIMENSION)
         self.next_id = 2**63 - 1
 
@@ -117,7 +121,7 @@ class FaissFollowsExact(RuleBasedStateMachine):
     def save_and_load(self, watermark, first):
         path = self.folder / "index"
         getattr(self, first).save(path, watermark, "model", "database")
-        self.faiss = FaissIndex(DIMENSION, threads=1, segment_size=self.segment_size)
+        self.faiss = FaissIndex(DIMENSION, threads=1, segment_size=self.segment_size, basis=self.basis)
         self.exact = ExactIndex(DIMENSION)
         for index in (self.faiss, self.exact):
             index.put(77, [1], vectors_of(1))  # what was there before goes
@@ -307,3 +311,42 @@ def test_readers_never_see_half_an_image(tmp_path):
             done.set()
         for reader in readers:
             reader.result(timeout=30)
+
+
+def test_bounds_rule_out_most_and_change_nothing(monkeypatch):
+    generator = np.random.default_rng(0)
+    scanned = []
+    scores = Segment.scores
+
+    def counting(self, query, images=None):
+        scanned.append(len(self.counts) if images is None else images.sum())
+        return scores(self, query, images)
+
+    plain, bounded = (FaissIndex(DIMENSION, segment_size=50, basis=basis) for basis in (None, BASIS))
+    for image_id in range(400):
+        vectors = vectors_of(*generator.integers(0, 10**6, generator.integers(0, 4)))
+        ids = range(10 * image_id, 10 * image_id + len(vectors))
+        for index in (plain, bounded):
+            index.put(image_id, ids, vectors)
+    monkeypatch.setattr(Segment, "scores", counting)
+    for seed in range(20):
+        query = vectors_of(seed).astype(np.float32)
+        query = query @ BASIS.T @ BASIS + 0.1 * query  # nearly all of it lies in the basis
+        for limit in (1, 5, 30, 250, 1000):
+            assert bounded.search(query, limit) == plain.search(query, limit)
+        scanned.clear()
+        bounded.search(query, 5)
+        assert sum(scanned) < 120  # of 300 with text
+        for allowed in (set(range(0, 400, 3)), {7}):
+            assert bounded.search(query, 5, allowed) == plain.search(query, 5, allowed)
+
+
+def test_bounds_hold_for_vectors_of_any_length():
+    generator = np.random.default_rng(1)
+    plain, bounded = (FaissIndex(DIMENSION, segment_size=20, basis=basis) for basis in (None, BASIS))
+    for image_id in range(200):
+        vector = generator.standard_normal((1, DIMENSION)) * 10 ** generator.uniform(-2, 3)
+        for index in (plain, bounded):
+            index.put(image_id, [image_id], vector)
+    for query in generator.standard_normal((50, 1, DIMENSION)) * 30:
+        assert bounded.search(query, 3) == plain.search(query, 3)

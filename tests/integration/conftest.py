@@ -35,6 +35,7 @@ class RandomEncoder:
 
     version: str = "1" * 64
     dimension: int = DIMENSION
+    query_basis: None = None
     broken: str = "?"
     too_many: int = 1000
     batches: list[int] = field(default_factory=list)

@@ -47,9 +47,12 @@ def test_shipped_checkpoint_is_complete_and_small() -> None:
     assert {"preset", "min_score", "recipe", "figures", "credit", "licence"} <= card.keys()
 
 
-def test_parts_in_eight_bits_are_kept_beside_the_weights(tiny: Retriever, tmp_path: Path) -> None:
+def test_what_makes_it_fast_is_kept_beside_the_weights(tiny: Retriever, tmp_path: Path) -> None:
     path = tmp_path / "eight.safetensors"
-    checkpoint.save(path, tiny, {}, {"detector": (b"<net/>", bytes(range(256))), "reader": (b"<x/>", b"1")})
+    parts = {"detector": (b"<net/>", bytes(range(256))), "reader": (b"<x/>", b"1")}
+    checkpoint.save(path, tiny, {}, checkpoint.Extras(parts, torch.eye(3, 60)))
     loaded = checkpoint.load(path)
-    assert loaded.eight_bits == {"detector": (b"<net/>", bytes(range(256))), "reader": (b"<x/>", b"1")}
+    assert loaded.extras.eight_bits == parts
+    assert loaded.extras.query_basis is not None
+    assert torch.equal(loaded.extras.query_basis, torch.eye(3, 60))
     assert loaded.retriever.state_dict().keys() == tiny.state_dict().keys()

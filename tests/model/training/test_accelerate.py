@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from model import checkpoint
 from model.encoder import Encoder
-from model.training import quantize
+from model.training import accelerate
 
 
 @pytest.fixture
@@ -31,21 +31,26 @@ def dataset(tmp_path: Path) -> Path:
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> None:
-    monkeypatch.setattr(sys, "argv", ["quantize", *map(str, arguments)])
-    quantize.main()
+    monkeypatch.setattr(sys, "argv", ["accelerate", *map(str, arguments)])
+    accelerate.main()
 
 
 def test_eight_bits_say_nearly_the_same(
     dataset: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(quantize, "LONGER_SIDE", 320)
+    monkeypatch.setattr(accelerate, "LONGER_SIDE", 320)
     out = tmp_path / "eight.safetensors"
     run(monkeypatch, tiny_checkpoint, out, "--dataset", dataset, "--photos", "2")
     before, after = checkpoint.load(tiny_checkpoint), checkpoint.load(out)
-    assert after.eight_bits.keys() == {"detector", "reader"}
+    assert after.extras.eight_bits.keys() == {"detector", "reader"}
     assert after.card == before.card
     for name, tensor in before.retriever.state_dict().items():
         assert torch.equal(after.retriever.state_dict()[name], tensor)
+    basis = Encoder(out, device="cpu").query_basis
+    assert basis is not None
+    assert np.allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-5)
+    query = Encoder(out, device="cpu").encode_texts(["bac"])
+    assert np.linalg.norm(query @ basis.T) > 0.9
     image = np.asarray(Image.open(dataset.with_name("a.png")).convert("RGB"))
     quad = np.array([[[60, 40], [120, 40], [120, 80], [60, 80]]], np.float32)
     exact = Encoder(tiny_checkpoint, device="cpu").embed_quads(image, quad)

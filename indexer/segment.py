@@ -1,0 +1,150 @@
+"""Some thousand proposals in memory, and what their scores are at most.
+
+A score is an inner product. Of query and vector the parts in a basis are multiplied as they are; of the rest,
+which lies outside it, the lengths are: that is at least as much (Cauchy-Schwarz). The basis holds most of
+every query, so nearly all proposals are ruled out by a seventh of their numbers.
+"""
+
+from typing import Any, NamedTuple
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from indexer.snapshot import Part
+
+NO_TEXT_SCORE = -1.0
+SCORE_MARGIN = 0.1
+MAX_PROPOSALS = 10
+ROUNDING = 2e-3  # more than float16 can lose of a product of unit vectors
+
+Vectors = NDArray[np.floating[Any]]
+Ids = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+class Match(NamedTuple):
+    """An image with its best score and its best (proposal id, score) pairs, best first."""
+
+    image_id: int
+    score: float
+    proposals: tuple[tuple[int, float], ...]
+
+
+class Segment:
+    """Some thousand rows, one for each proposal; those of an image are neighbours."""
+
+    def __init__(self, dimension: int, basis: Vectors | None = None) -> None:
+        self._basis = basis
+        self._index = _halves(dimension)
+        self._parts = _halves(len(basis) + 2) if basis is not None else None
+        self.image_ids = np.empty(0, np.int64)
+        self.alive = np.empty(0, bool)  # False: the image was deleted or replaced
+        self.counts = np.empty(0, np.int64)  # rows of each image
+        self.starts = np.empty(0, np.int64)  # first row of each image
+        self.proposal_ids = np.empty(0, np.int64)  # of each row
+
+    def __len__(self) -> int:
+        return len(self.image_ids) + len(self.proposal_ids)
+
+    def reserve(self, rows: int) -> None:
+        """Get the memory of an empty segment now, so that adding rows copies no older ones."""
+        self._index.codes.resize(rows * self._index.code_size)
+        self._index.codes.resize(0)
+
+    def append(self, part: Part) -> None:
+        """Add images with their rows."""
+        image_ids, counts, proposal_ids, vectors = part
+        if len(vectors):  # float16 as it is; `add` would want float32
+            self._index.add_sa_codes(vectors.view(np.uint8))
+            if self._parts is not None and self._basis is not None:
+                self._parts.add(split(vectors.astype(np.float32), self._basis))
+        self.image_ids = np.concatenate([self.image_ids, image_ids])
+        self.alive = np.concatenate([self.alive, np.ones(len(image_ids), bool)])
+        self.counts = np.concatenate([self.counts, counts])
+        self.starts = np.cumsum(self.counts) - self.counts
+        self.proposal_ids = np.concatenate([self.proposal_ids, proposal_ids])
+
+    def remove(self, image_id: int) -> None:
+        """Mark an image as dead; its rows stay."""
+        self.alive[self.image_ids == image_id] = False
+
+    def dead_share(self) -> float:
+        """Return which share of the room dead images take."""
+        weights = self.counts + 1  # an image without proposals takes room too
+        return float(weights[~self.alive].sum() / weights.sum())
+
+    def living(self) -> Part:
+        """Return copies of what belongs to the images that are alive."""
+        rows = np.repeat(self.alive, self.counts)
+        vectors = np.empty((0, self._index.d), np.float16)
+        if len(rows):
+            codes = faiss.rev_swig_ptr(self._index.codes.data(), len(rows) * self._index.code_size)
+            vectors = codes.view(np.float16).reshape(len(rows), -1)[rows]
+        return self.image_ids[self.alive], self.counts[self.alive], self.proposal_ids[rows], vectors
+
+    def scores(self, query: Vectors, images: Mask | None = None) -> Vectors:
+        """Return the score of every row, and one -inf at the end.
+
+        With `images`, only their rows have a score, the others -inf.
+        """
+        if images is None:
+            return _scan(self._index, query)
+        return _scan(self._index, query, np.flatnonzero(np.repeat(images, self.counts)))
+
+    def bounds(self, parts: Vectors) -> Vectors:
+        """Return what the score of every row is at most, and one -inf at the end.
+
+        Args:
+            parts: Of the query, as `split_query` gives them.
+        """
+        return _scan(self._parts, parts)
+
+    def best(self, scores: Vectors) -> Vectors:
+        """Return the best score of every image."""
+        best: Vectors = np.maximum.reduceat(scores, self.starts)  # a bare last image starts at the -inf
+        best[self.counts == 0] = NO_TEXT_SCORE
+        return best
+
+    def match(self, position: int, scores: Vectors) -> Match:
+        """Return the image at this position, given the score of every row."""
+        rows = slice(self.starts[position], self.starts[position] + self.counts[position])
+        ids, scores = self.proposal_ids[rows], scores[rows]
+        order = np.lexsort((ids, -scores))[:MAX_PROPOSALS]
+        best = float(scores[order[0]]) if len(order) else NO_TEXT_SCORE
+        order = order[scores[order] >= best - SCORE_MARGIN]
+        proposals = tuple(zip(ids[order].tolist(), scores[order].tolist(), strict=True))
+        return Match(int(self.image_ids[position]), best, proposals)
+
+
+def split(vectors: Vectors, basis: Vectors) -> Vectors:
+    """Return of vectors (N, D) their parts in a basis (B, D), the length of the rest, and their own."""
+    inside = vectors @ basis.T
+    rest = np.linalg.norm(vectors - inside @ basis, axis=1, keepdims=True)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.concatenate([inside, rest, length], axis=1, dtype=np.float32)
+
+
+def split_query(query: Vectors, basis: Vectors) -> Vectors:
+    """Return what to multiply the parts of vectors with, to have at least their product with a query (D,)."""
+    parts: Vectors = split(query[None], basis)[0]
+    parts[-1] *= ROUNDING
+    return parts
+
+
+def _halves(dimension: int) -> Any:
+    """Return an empty index of float16 vectors by inner product."""
+    return faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+
+
+def _scan(index: Any, query: Vectors, chosen: Ids | None = None) -> Vectors:
+    """Return the products of a query with the chosen vectors; -inf for the others, and once at the end."""
+    products = np.full(index.ntotal + 1, -np.inf, np.float32)
+    parameters, count = None, index.ntotal
+    if chosen is not None:
+        parameters, count = faiss.SearchParameters(), len(chosen)
+        parameters.sel = faiss.IDSelectorBatch(chosen)
+    if count:
+        found, rows = index.search(query[None], count, params=parameters)
+        products[rows[0]] = found[0]
+    return products
