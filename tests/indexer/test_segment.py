@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+
+from indexer.segment import Segment, split, split_query
+
+DIMENSION = 12
+GENERATOR = np.random.default_rng(0)
+BASIS = np.linalg.qr(GENERATOR.standard_normal((DIMENSION, 4)))[0].T.astype(np.float32)
+
+
+@pytest.fixture
+def segment():
+    """Image 7 with two rows, 8 with none, 9 with one."""
+    segment = Segment(DIMENSION, BASIS)
+    vectors = GENERATOR.standard_normal((3, DIMENSION)).astype(np.float16)
+    segment.append((np.array([7, 8, 9]), np.array([2, 0, 1]), np.array([70, 71, 90]), vectors))
+    return segment
+
+
+def test_parts_and_lengths_are_those_of_the_vectors():
+    vectors = GENERATOR.standard_normal((5, DIMENSION)).astype(np.float32)
+    parts = split(vectors, BASIS)
+    assert parts.shape == (5, 4 + 2)
+    np.testing.assert_allclose(
+        parts[:, :4] @ BASIS + (vectors - vectors @ BASIS.T @ BASIS), vectors, atol=1e-5
+    )
+    np.testing.assert_allclose((parts[:, :5] ** 2).sum(1), parts[:, 5] ** 2, rtol=1e-5)
+
+
+def test_bounds_are_never_below_the_scores(segment):
+    for scale in (0.01, 1, 100):
+        query = (GENERATOR.standard_normal(DIMENSION) * scale).astype(np.float32)
+        assert (segment.bounds(split_query(query, BASIS))[:-1] >= segment.scores(query)[:-1]).all()
+
+
+def test_bounds_of_a_query_inside_the_basis_are_the_scores(segment):
+    query = BASIS[1]
+    bounds, scores = segment.bounds(split_query(query, BASIS)), segment.scores(query)
+    np.testing.assert_allclose(bounds[:-1], scores[:-1], atol=0.02)
+    assert bounds[-1] == scores[-1] == -np.inf
+
+
+def test_chosen_images_have_the_scores_they_have_among_all(segment):
+    query = GENERATOR.standard_normal(DIMENSION).astype(np.float32)
+    everything = segment.scores(query)
+    assert np.isfinite(everything[:3]).all()
+    first = segment.scores(query, np.array([True, False, False]))
+    assert first[:2].tolist() == everything[:2].tolist()
+    assert first[2:].tolist() == [-np.inf, -np.inf]
+    assert (segment.scores(query, np.zeros(3, bool)) == -np.inf).all()
+
+
+def test_living_rows_stay_as_they_are(segment):
+    segment.remove(7)
+    image_ids, counts, proposal_ids, vectors = segment.living()
+    assert (image_ids.tolist(), counts.tolist(), proposal_ids.tolist()) == ([8, 9], [0, 1], [90])
+    assert vectors.shape == (1, DIMENSION)
+    assert segment.dead_share() == pytest.approx(3 / 6)
