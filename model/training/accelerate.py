@@ -28,6 +28,8 @@ from model.training.similarity import pseudoword
 
 Inputs = list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]
 LONGER_SIDE = 1280
+# Little work, many errors: with the reader's stem in eight bits three in a hundred words are read worse.
+EXACT = [".*recognizer.trunk.stem.*"]
 BASIS_SIZE, BASIS_WORDS = 256, 4000
 
 
@@ -52,7 +54,11 @@ def quantized(module: nn.Module, examples: Inputs) -> Converted:
 
     converted = runtime.convert(module, [torch.from_numpy(examples[0])])
     result = nncf.quantize(
-        converted, nncf.Dataset(examples), subset_size=len(examples), preset=nncf.QuantizationPreset.MIXED
+        converted,
+        nncf.Dataset(examples),
+        subset_size=len(examples),
+        preset=nncf.QuantizationPreset.MIXED,
+        ignored_scope=nncf.IgnoredScope(patterns=EXACT, types=["MatMul"], validate=False),
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.xml"
@@ -82,7 +88,7 @@ def main() -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--dataset", type=Path, required=True, help="JSON lines of photos and their words")
-    parser.add_argument("--photos", type=int, default=40, help="so many of them, evenly spread")
+    parser.add_argument("--photos", type=int, default=100, help="so many of them, evenly spread")
     given = parser.parse_args()
     try:
         loaded = checkpoint.load(given.checkpoint)

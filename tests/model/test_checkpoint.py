@@ -56,3 +56,10 @@ def test_what_makes_it_fast_is_kept_beside_the_weights(tiny: Retriever, tmp_path
     assert loaded.extras.query_basis is not None
     assert torch.equal(loaded.extras.query_basis, torch.eye(3, 60))
     assert loaded.retriever.state_dict().keys() == tiny.state_dict().keys()
+
+
+def test_the_shipped_checkpoint_is_fast() -> None:
+    extras = checkpoint.load().extras
+    assert extras.eight_bits.keys() == {"detector", "reader"}
+    assert extras.query_basis is not None
+    assert extras.query_basis.shape == (256, 1920)

@@ -89,17 +89,17 @@ def test_torch_and_openvino_agree(encoder: Encoder, picture: NDArray[np.uint8], 
     assert np.allclose(torch_encoder.encode_texts(["coffee"]), encoder.encode_texts(["coffee"]), atol=2e-3)
     other = torch_encoder.encode_images([picture])[0]
     strong = [proposals.scores[:2], other.scores[:2]]
-    assert np.allclose(*strong, atol=0.03)
+    assert np.allclose(*strong, atol=0.15)
     assert np.allclose(np.sort(proposals.boxes[:2], 0), np.sort(other.boxes[:2], 0), atol=3)
     cosine = (proposals.embeddings[:2] @ other.embeddings.T).max(1)
-    assert (cosine > 0.98).all()  # bfloat16 against float32
+    assert (cosine > 0.97).all()  # eight bits against float32
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_cuda_and_openvino_agree(picture: NDArray[np.uint8], proposals: Proposals) -> None:
     other = Encoder(device="cuda").encode_images([picture])[0]
-    assert ((proposals.embeddings[:2] @ other.embeddings.T).max(1) > 0.98).all()
+    assert ((proposals.embeddings[:2] @ other.embeddings.T).max(1) > 0.97).all()
 
 
 def test_a_picture_is_the_same_alone_and_in_a_batch(encoder: Encoder, picture: NDArray[np.uint8]) -> None:
