@@ -37,7 +37,7 @@ class Segment:
     def __init__(self, dimension: int, basis: Vectors | None = None) -> None:
         self._basis = basis
         self._index = _halves(dimension)
-        self._parts = _halves(len(basis) + 2) if basis is not None else None
+        self._parts: Any = None if basis is None else _halves(len(basis) + 2)
         self.image_ids = np.empty(0, np.int64)
         self.alive = np.empty(0, bool)  # False: the image was deleted or replaced
         self.counts = np.empty(0, np.int64)  # rows of each image
@@ -49,15 +49,17 @@ class Segment:
 
     def reserve(self, rows: int) -> None:
         """Get the memory of an empty segment now, so that adding rows copies no older ones."""
-        self._index.codes.resize(rows * self._index.code_size)
-        self._index.codes.resize(0)
+        for index in (self._index, self._parts):
+            if index is not None:
+                index.codes.resize(rows * index.code_size)
+                index.codes.resize(0)
 
     def append(self, part: Part) -> None:
         """Add images with their rows."""
         image_ids, counts, proposal_ids, vectors = part
         if len(vectors):  # float16 as it is; `add` would want float32
             self._index.add_sa_codes(vectors.view(np.uint8))
-            if self._parts is not None and self._basis is not None:
+            if self._basis is not None:
                 self._parts.add(split(vectors.astype(np.float32), self._basis))
         self.image_ids = np.concatenate([self.image_ids, image_ids])
         self.alive = np.concatenate([self.alive, np.ones(len(image_ids), bool)])

@@ -86,7 +86,7 @@ class VectorIndex(Protocol):
 
 
 class FaissIndex:
-    """Exact search over float16 vectors in memory: 3.84 kB a proposal of 1920 numbers."""
+    """Exact search over float16 vectors in memory: 3.84 kB a proposal of 1920 numbers, 4.36 with bounds."""
 
     def __init__(
         self,
@@ -187,19 +187,20 @@ class FaissIndex:
             return list(self._pool.map(lambda job: job[0][0].scores(query, job[1]), jobs))
 
         everything = [None] * len(found)
-        if self._basis is None or len(found) < MIN_SEGMENTS:
+        with_text = [mask & (segment.counts > 0) for segment, mask in found]
+        few = 0 < limit < MAX_LEFT_SHARE * sum(map(np.count_nonzero, with_text))
+        if self._basis is None or len(found) < MIN_SEGMENTS or not few:
             return scan(everything)
         parts = split_query(query, self._basis)
         bounds = list(self._pool.map(lambda pair: pair[0].bounds(parts), found))
         highest = [
-            np.where(mask & (segment.counts > 0), segment.best(rows), -np.inf)
-            for (segment, mask), rows in zip(found, bounds, strict=True)
+            np.where(mask, segment.best(rows), -np.inf)
+            for (segment, _), mask, rows in zip(found, with_text, bounds, strict=True)
         ]
         flat = np.concatenate(highest)
-        if not 0 < limit < MAX_LEFT_SHARE * np.isfinite(flat).sum():
-            return scan(everything)
         # The `limit` images that promise most reach this score, so nothing below it is among the best.
-        promising = [high >= np.partition(flat, -limit)[-limit] for high in highest]
+        promise = np.partition(flat, -limit)[-limit]
+        promising = [high >= promise for high in highest]
         scores = scan(promising)
         reached = [
             segment.best(rows)[mask]
