@@ -17,16 +17,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.table import Table
 
-from app import logs, sheet
+from app import cli_collections, logs, sheet
 from app.client import Client, Photo
 from app.ingest import Report, find_photos
 from app.ingest import ingest as send
 from app.schemas import SearchAnswer
 from app.settings import Settings
+from app.terminal import DEFAULT_URL, Url, columns, err, out
 from indexer.errors import GlyphseekError
 
 log = logging.getLogger(__name__)
@@ -40,18 +40,11 @@ cli = typer.Typer(
 # What every mistake on the command line derives from.
 UsageError: Any = typer.BadParameter.__bases__[0]
 
-# Names of files are shown as they are, [brackets] and :colons: included.
-out, err = (
-    Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True)
-    for stderr in (False, True)
-)
-
-DEFAULT_URL = "http://127.0.0.1:8000"
 GALLERY = Path(__file__).parent / "gallery"
 DEMO_WORDS = ("coffee", "hotel")
 START_SECONDS = 120.0
 
-Url = Annotated[str, typer.Option("--url", help="Where the service answers.", envvar="GLYPHSEEK_URL")]
+cli.add_typer(cli_collections.cli, name="collections")
 
 
 @cli.command()
@@ -169,7 +162,7 @@ def search(
 @cli.command()
 def reindex(url: Url = DEFAULT_URL) -> None:
     """Index photos again: those of an earlier network if there are any, or else all; search goes on."""
-    with Client(url) as client, Progress(*_columns(), console=err) as progress:
+    with Client(url) as client, Progress(*columns(), console=err) as progress:
         begun = client.reindex()
         task = progress.add_task("indexing", total=begun.photos)
         done = False
@@ -223,7 +216,7 @@ def evaluate(
     from app.deps import make_encoder
     from model.evaluation.evaluate import evaluate as measure
 
-    with Progress(*_columns(), console=err, transient=True) as progress:
+    with Progress(*columns(), console=err, transient=True) as progress:
         task = progress.add_task("photos")
         result = measure(
             make_encoder(settings),
@@ -283,7 +276,7 @@ def _demonstrate(url: str, sheet_path: Path) -> None:
 
 def _ingest(client: Client, photos: list[Photo], collection: str) -> Report:
     labels = {"check": "checking", "send": "sending", "index": "indexing"}
-    with Progress(*_columns(), console=err) as progress:
+    with Progress(*columns(), console=err) as progress:
         tasks = {step: progress.add_task(label, visible=False) for step, label in labels.items()}
 
         def update(step: str, done: int, total: int) -> None:
@@ -297,10 +290,6 @@ def _ingest(client: Client, photos: list[Photo], collection: str) -> Report:
     for name, reason in report.refused:
         out.print(f"refused: {name}: {reason}")
     return report
-
-
-def _columns() -> tuple[TextColumn, BarColumn, MofNCompleteColumn, TimeRemainingColumn]:
-    return TextColumn("{task.description:9}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
 
 
 def _show(answer: SearchAnswer) -> None:

@@ -7,11 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-from app.schemas import Health, ImagePage, JobOut, ReindexAnswer, SearchAnswer, UploadAnswer
+from app.schemas import (
+    CollectionList,
+    CollectionOut,
+    Health,
+    ImagePage,
+    JobOut,
+    ReindexAnswer,
+    SearchAnswer,
+    UploadAnswer,
+)
 from indexer.errors import GlyphseekError
 
 _DIGESTS_A_REQUEST = 100
@@ -104,6 +114,30 @@ class Client:
             raise ServiceError(_reason(response))
         return _parse(UploadAnswer, response)
 
+    def collections(self) -> list[CollectionOut]:
+        """Return all collections and what they hold."""
+        return _parse(CollectionList, self._send("GET", "/collections")).items
+
+    def create_collection(self, name: str, *, quota_bytes: int | None = None) -> CollectionOut:
+        """Make an empty collection."""
+        new = {"name": name, "quota_bytes": quota_bytes}
+        return _parse(CollectionOut, self._send("POST", "/collections", json=new, accepted=(201,)))
+
+    def rename_collection(self, name: str, new_name: str) -> CollectionOut:
+        """Give a collection another name."""
+        return _parse(CollectionOut, self._send("PATCH", _collection(name), json={"name": new_name}))
+
+    def set_quota(self, name: str, quota_bytes: int | None) -> CollectionOut:
+        """Set how many bytes the photos of a collection may have together; `None`: any number."""
+        return _parse(
+            CollectionOut, self._send("PATCH", _collection(name), json={"quota_bytes": quota_bytes})
+        )
+
+    def drop_collection(self, name: str, *, with_photos: bool = False) -> None:
+        """Drop a collection; one that holds photos only if they are to be deleted too."""
+        query = {"photos": "delete" if with_photos else "keep"}
+        self._send("DELETE", _collection(name), params=query, accepted=(204,))
+
     def reindex(self) -> ReindexAnswer:
         """Have photos indexed again: those that the running network has not indexed, or all."""
         return _parse(ReindexAnswer, self._send("POST", "/reindex", accepted=(202,)))
@@ -141,6 +175,10 @@ class Client:
         if response.status_code not in accepted:
             raise ServiceError(_reason(response))
         return response
+
+
+def _collection(name: str) -> str:
+    return f"/collections/{quote(name, safe='')}"
 
 
 def _parse(model: type[Answer], response: httpx2.Response) -> Answer:

@@ -13,6 +13,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.schemas import Problem
 from indexer.errors import (
+    Conflict,
     DatabaseUnavailable,
     GlyphseekError,
     ImageRejected,
@@ -28,6 +29,7 @@ MEDIA_TYPE = "application/problem+json"
 MAX_BODY_BYTES = 2**20
 _STATUS: dict[type[GlyphseekError], int] = {
     NotFound: 404,
+    Conflict: 409,
     InvalidQuery: 422,
     ImageRejected: 422,
     NotReady: 503,

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 ImageStatus = Literal["queued", "processing", "indexed", "failed"]
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
+Bytes = Annotated[int, Field(ge=0, le=2**63 - 1)]
 Word = Annotated[str, StringConstraints(max_length=200)]
 CollectionName = Annotated[
     str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
@@ -134,6 +135,38 @@ class SearchAnswers(BaseModel):
 
     results: list[SearchAnswer]
     took_ms: dict[str, float]
+
+
+class CollectionOut(BaseModel):
+    """A collection and what it holds."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str
+    images: dict[str, int] = Field(description="Photos by status.")
+    bytes_used: int = Field(description="Length of all its photos together.")
+    quota_bytes: int | None = Field(description="What they may have together; null: any number.")
+    created_at: datetime
+
+
+class CollectionList(BaseModel):
+    """All collections, by name."""
+
+    items: list[CollectionOut]
+
+
+class NewCollection(BaseModel):
+    """A collection to make."""
+
+    name: CollectionName
+    quota_bytes: Bytes | None = None
+
+
+class CollectionChange(BaseModel):
+    """What to change of a collection; what is left out stays."""
+
+    name: CollectionName | None = None
+    quota_bytes: Bytes | None = Field(None, description="null: without a quota.")
 
 
 class JobFailure(BaseModel):

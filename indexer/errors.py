@@ -16,6 +16,10 @@ class NotFound(GlyphseekError):
     """There is no such thing here."""
 
 
+class Conflict(GlyphseekError):
+    """What is there stands against it."""
+
+
 class InvalidQuery(GlyphseekError):
     """The query has no character that can be searched for."""
 

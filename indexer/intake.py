@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from indexer import images, queries
+from indexer import collections, images, queries
 from indexer.archives import Arrival, Refusal
 from indexer.blobs import BlobStore
 from indexer.database import session_scope
@@ -63,9 +63,8 @@ def take_in(
     try:
         info = sandbox.call(images.inspect, arrival.path, max_pixels)
         with session_scope(engine) as session:
-            collection_id = queries.get_or_create_collection(session, name=collection).id
             queries.lock_bytes(session, sha256=arrival.sha256)
-            blobs.put(arrival.path, arrival.sha256)
+            collection_id = queries.get_or_create_collection(session, name=collection).id
             image = queries.insert_image(
                 session,
                 collection_id=collection_id,
@@ -78,6 +77,9 @@ def take_in(
                 metadata=metadata,
                 taken_at=info.taken_at,
             )
+            if image.created:
+                collections.check_quota(session, collection_id=collection_id)
+            blobs.put(arrival.path, arrival.sha256)
             reused = image.created and queries.reuse_proposals(session, image_id=image.id)
     except ImageRejected as exc:
         return Receipt(None, name, arrival.sha256, "rejected", str(exc))

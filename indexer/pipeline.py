@@ -1,6 +1,7 @@
 """From claimed photos to stored proposals, and from a deleted photo to a deleted file."""
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -9,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
-from indexer import images, queries, queue
+from indexer import collections, images, queries, queue
 from indexer.blobs import BlobStore
 from indexer.database import session_scope
-from indexer.errors import DatabaseUnavailable, ImageRejected, StorageFull
+from indexer.errors import Conflict, DatabaseUnavailable, ImageRejected, StorageFull
 from indexer.queue import Claimed
 from indexer.sandbox import Sandbox
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:  # importing torch takes seconds
 log = logging.getLogger(__name__)
 
 Picture = NDArray[np.uint8]
+
+DROPPED_PHOTOS = 200  # of a collection in one transaction: others may write in between
+DROP_PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,34 @@ def delete_photo(engine: Engine, blobs: BlobStore, *, image_id: int) -> bool:
         if not queries.bytes_in_use(session, sha256=sha256):
             blobs.delete(sha256)
     return True
+
+
+def drop_collection(engine: Engine, blobs: BlobStore, *, name: str, with_photos: bool) -> None:
+    """Drop a collection and, if that is asked for, its photos, as `delete_photo` does.
+
+    A large one goes in several steps; if it is interrupted, it can be dropped again.
+
+    Raises:
+        NotFound: there is no such collection.
+        Conflict: it holds photos, and they are not to be deleted.
+    """
+    while with_photos:
+        with session_scope(engine) as session:
+            sha256s = collections.delete_photos(session, name=name, limit=DROPPED_PHOTOS)
+        with session_scope(engine) as session:
+            for sha256 in sorted(sha256s):
+                if not queries.bytes_in_use(session, sha256=sha256):
+                    blobs.delete(sha256)
+        if sha256s:
+            continue
+        try:
+            with session_scope(engine) as session:
+                collections.drop(session, name=name)
+            return
+        except Conflict:  # some are being written to, or new ones have come
+            time.sleep(DROP_PAUSE_SECONDS)
+    with session_scope(engine) as session:
+        collections.drop(session, name=name)
 
 
 def sweep(engine: Engine, blobs: BlobStore, *, older_than_seconds: float) -> int:

@@ -60,10 +60,17 @@ class JobProgress:
 
 
 def get_or_create_collection(session: Session, *, name: str, quota_bytes: int | None = None) -> Collection:
-    """Return the collection of this name; a new one gets the quota."""
+    """Return the collection of this name; a new one gets the quota.
+
+    It is neither renamed nor dropped before the transaction ends.
+    """
     fresh = postgres_insert(Collection).values(name=name, quota_bytes=quota_bytes)
-    session.execute(fresh.on_conflict_do_nothing())
-    return session.scalars(select(Collection).where(Collection.name == name)).one()
+    held = select(Collection).where(Collection.name == name).with_for_update(key_share=True, read=True)
+    while True:
+        session.execute(fresh.on_conflict_do_nothing())
+        # Gone again if somebody drops it just now.
+        if collection := session.scalar(held):
+            return collection
 
 
 def get_collection(session: Session, *, name: str) -> Collection:
@@ -76,11 +83,6 @@ def get_collection(session: Session, *, name: str) -> Collection:
     if collection is None:
         raise NotFound("there is no such collection")
     return collection
-
-
-def list_collections(session: Session) -> list[Collection]:
-    """Return all collections, by name."""
-    return list(session.scalars(select(Collection).order_by(Collection.name)))
 
 
 def lock_bytes(session: Session, *, sha256: str) -> None:

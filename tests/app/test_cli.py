@@ -40,6 +40,7 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp
 
 def test_these_are_the_commands() -> None:
     assert [info.name or info.callback.__name__ for info in cli.cli.registered_commands] == COMMANDS
+    assert [info.name for info in cli.cli.registered_groups] == ["collections"]
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], *([command, "--help"] for command in COMMANDS)])

@@ -134,3 +134,16 @@ def test_another_web_server_is_recognised_as_such(stranger: str) -> None:
         ):
             with pytest.raises(ServiceError, match="is it a glyphseek"):
                 call()
+
+
+def test_collections_are_made_changed_and_dropped(client: Client) -> None:
+    made = client.create_collection("a/b ü", quota_bytes=10_000)
+    assert (made.name, made.quota_bytes, made.bytes_used) == ("a/b ü", 10_000, 0)
+    assert client.rename_collection("a/b ü", "trip").name == "trip"
+    assert client.set_quota("trip", None).quota_bytes is None
+    client.upload([Photo("a.png", spell("a"))], collection="trip")
+    assert [(each.name, sum(each.images.values())) for each in client.collections()] == [("trip", 1)]
+    with pytest.raises(ServiceError, match="--with-photos"):
+        client.drop_collection("trip")
+    client.drop_collection("trip", with_photos=True)
+    assert client.collections() == []

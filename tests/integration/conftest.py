@@ -96,8 +96,8 @@ class Gallery:
         Pictures.fromarray(pixels).save(temporary, "PNG")
         digest = sha256(temporary.read_bytes()).hexdigest()
         with session_scope(self.engine) as session:
-            collection_id = queries.get_or_create_collection(session, name=collection).id
             queries.lock_bytes(session, sha256=digest)
+            collection_id = queries.get_or_create_collection(session, name=collection).id
             self.blobs.put(temporary, digest)
             new = queries.insert_image(
                 session,

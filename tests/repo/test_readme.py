@@ -13,6 +13,7 @@ from tests.integration.conftest import RandomEncoder
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 SETTINGS = {f"GLYPHSEEK_{name.upper()}" for name in Settings.model_fields}
 COMMANDS = {info.name or info.callback.__name__ for info in cli.registered_commands if info.callback}
+COMMANDS |= {str(group.name) for group in cli.registered_groups}
 
 
 def calls() -> set[str]:
