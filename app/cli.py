@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from rich.progress import Progress
 from rich.table import Table
 
-from app import cli_collections, logs, sheet
+from app import cli_collections, cli_network, logs, sheet
 from app.client import Client, Photo
 from app.ingest import Report, find_photos
 from app.ingest import ingest as send
@@ -196,44 +196,7 @@ def status(url: Url = DEFAULT_URL) -> None:
         raise typer.Exit(1)
 
 
-@cli.command()
-def evaluate(
-    dataset: Annotated[
-        Path, typer.Argument(help="JSON lines of photos and the words in them.", exists=True, dir_okay=False)
-    ],
-    queries: Annotated[
-        Path | None,
-        typer.Option(
-            help="JSON of words and their photos; else all readable words of 3 characters.",
-            exists=True,
-            dir_okay=False,
-        ),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
-) -> None:
-    """Measure ranking, recall and speed of the network on an annotated set of photos."""
-    settings = _start("evaluate")
-    from app.deps import make_encoder
-    from model.evaluation.evaluate import evaluate as measure
-
-    with Progress(*columns(), console=err, transient=True) as progress:
-        task = progress.add_task("photos")
-        result = measure(
-            make_encoder(settings),
-            dataset,
-            queries,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-        )
-    figures = result.to_dict()
-    if as_json:
-        print(json.dumps(figures))
-        return
-    table = Table("", "", box=None, show_header=False)
-    for name, value in figures.items():
-        if name == "average_precisions":  # one a query: only in the JSON
-            continue
-        table.add_row(name.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value))
-    out.print(table)
+cli.command()(cli_network.evaluate)
 
 
 @cli.command()

@@ -1,116 +1,110 @@
-"""Annotated photos in JSON lines, one photo a line.
+"""The door to all data sets: photos with the words in them, whatever the layout on disk.
 
-    {"image": "images/1.jpg", "words": [{"quad": [[x, y] x 4], "box": [x0, y0, x1, y1], "text": "Café"}]}
+    python -m model.evaluation.convert PATH OUT.jsonl      # any of them as JSON lines
 
-Pixels of the upright photo. A quad runs clockwise from the reading start; of quad and box, one may be
-missing. A word without `text` has a place only; one with `"ignore": true` is unreadable and counts neither
-for nor against. Photos lie beside the file, or there in a folder of the file's name without `.jsonl`.
+The layouts are described in `model.evaluation.layouts`; which one it is, is seen from the files, or named.
 """
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from model.evaluation.layouts import folders, json_lines, matlab, svt, text_files
+from model.evaluation.layouts.pictures import is_picture
+from model.evaluation.records import Dataset, Photo, Word
+
+__all__ = ["LAYOUTS", "Dataset", "Photo", "Word", "read_dataset", "read_photos"]
+
+Reader = Callable[[Path, Path | None], Dataset]
 
 
-@dataclass(frozen=True)
-class Word:
-    """A word in a photo.
+def _total_text(folder: Path, images: Path | None) -> Dataset:
+    has_mat = any(folder.glob("*.mat"))
+    return matlab.read_total_text(folder, images) if has_mat else text_files.read_total_text(folder, images)
 
-    Attributes:
-        quad: float32 (4, 2), pixels, clockwise from the reading start.
-        box: float32 (4,) xyxy, pixels.
-        text: What it says; None if nobody wrote it down.
-        ignore: Whether it is unreadable.
+
+LAYOUTS: dict[str, Reader] = {
+    "json-lines": json_lines.read,
+    "svt": svt.read,
+    "iiit-str": matlab.read_iiit_str,
+    "ctr": folders.read_ctr,
+    "csvtr": folders.read_csvtr,
+    "icdar2013": text_files.read_icdar2013,
+    "icdar2015": text_files.read_icdar2015,
+    "mlt": text_files.read_mlt,
+    "total-text": _total_text,
+    "synthtext": matlab.read_synthtext,
+}
+_OF_FOLDERS = ("ctr", "csvtr", "icdar2013", "icdar2015", "mlt", "total-text")
+
+
+def read_dataset(path: Path, layout: str | None = None, images: Path | None = None) -> Dataset:
+    """Return a data set.
+
+    Args:
+        path: File or folder of the annotations.
+        layout: A name of `LAYOUTS`; seen from the files if it is None.
+        images: Folder of the photos, where they do not lie where the layout has them.
+
+    Raises:
+        ValueError: the layout is unknown, `images` is no folder, there are no photos, or a file is not as its
+            layout has it; names the file and the line or entry.
     """
-
-    quad: NDArray[np.float32]
-    box: NDArray[np.float32]
-    text: str | None
-    ignore: bool
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A photo of a data set: its name there, its file and its words."""
-
-    name: str
-    path: Path
-    words: list[Word]
-
-    def pixels(self) -> NDArray[np.uint8]:
-        """Return the photo, uint8 RGB (H, W, 3), upright.
-
-        Raises:
-            OSError: the file is missing or no picture.
-        """
-        with Image.open(self.path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    if not path.exists():
+        raise ValueError(f"{path} cannot be read: there is no such file or folder")
+    if images and not images.is_dir():
+        raise ValueError(f"{images} is no folder of photos")
+    name = layout or _recognise(path)
+    if name not in LAYOUTS:
+        raise ValueError(f"{name!r} is no layout; there are {', '.join(LAYOUTS)}")
+    if name == "json-lines" and path.is_dir():
+        raise ValueError(f"{path} is a folder; name the file of JSON lines")
+    if name in _OF_FOLDERS and not path.is_dir():
+        raise ValueError(f"{path} is no folder; a data set of the layout {name} is one")
+    dataset = LAYOUTS[name](path, images)
+    if not dataset.photos:
+        raise ValueError(f"{path} has no photos")
+    return dataset
 
 
 def read_photos(path: Path) -> list[Photo]:
-    """Return the photos of a JSON lines file, in its order.
+    """Return the photos of a data set in any layout; errors as for `read_dataset`."""
+    return read_dataset(path).photos
+
+
+def _recognise(path: Path) -> str:
+    """Return the name of the layout that the files have.
 
     Raises:
-        ValueError: the file is missing or empty, or a line is not as described above; names file and line.
+        ValueError: it is none.
     """
-    photos = [_photo(path, line, text) for line, text in _lines(path)]
-    if not photos:
-        raise ValueError(f"{path} has no photos")
-    return photos
+    found = _layout_of_folder(path) if path.is_dir() else _layout_of_file(path)
+    if found is None:
+        raise ValueError(f"{path} has none of the known layouts; if it is one, name it: {', '.join(LAYOUTS)}")
+    return found
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ValueError(f"{path} cannot be read: {exc}") from exc
-    # Not splitlines: a word may hold one of the other line breaks of Unicode.
-    return ((number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
+def _layout_of_file(path: Path) -> str | None:
+    if path.suffix == ".xml":
+        return "svt"
+    if path.suffix == ".mat":
+        named = matlab.variables(path)
+        return "synthtext" if "wordBB" in named else "iiit-str" if "data" in named else None
+    return "json-lines"
 
 
-def _photo(path: Path, line: int, text: str) -> Photo:
-    try:
-        entry = json.loads(text)
-        name = entry["image"]
-        if not isinstance(name, str):
-            raise TypeError(f"image is {name!r}")
-        words = [_word(word) for word in entry["words"]]
-    except KeyError as exc:
-        raise ValueError(f"{path}, line {line}: {exc} is missing") from exc
-    except (TypeError, ValueError) as exc:
-        raise ValueError(f"{path}, line {line}: {exc}") from exc
-    return Photo(name, _place(path, name), words)
-
-
-def _place(path: Path, name: str) -> Path:
-    beside = path.parent / name
-    return beside if beside.exists() else path.with_suffix("") / name
-
-
-def _word(entry: dict[str, Any]) -> Word:
-    text = entry.get("text")
-    if not isinstance(text, str | None):
-        raise TypeError(f"text is {text!r}")
-    if "quad" in entry:
-        quad = _numbers(entry["quad"], (4, 2), "quad")
-        box = _numbers(entry["box"], (4,), "box") if "box" in entry else np.r_[quad.min(0), quad.max(0)]
-    else:
-        box = _numbers(entry["box"], (4,), "quad or box")
-        quad = box[[0, 1, 2, 1, 2, 3, 0, 3]].reshape(4, 2)
-    return Word(quad, box, text, bool(entry.get("ignore", False)))
-
-
-def _numbers(value: Any, shape: tuple[int, ...], name: str) -> NDArray[np.float32]:
-    try:
-        numbers = np.asarray(value, np.float32)
-    except (TypeError, ValueError) as exc:
-        raise ValueError(f"{name} is {value!r}") from exc
-    if numbers.shape != shape or not np.isfinite(numbers).all():
-        raise ValueError(f"{name} is {value!r}")
-    return numbers
+def _layout_of_folder(folder: Path) -> str | None:
+    signs = {
+        "gt.mat": "synthtext",
+        "data.mat": "iiit-str",
+        "queries.txt": "ctr",
+        "train.xml": "svt",
+        "test.xml": "svt",
+    }
+    for name, layout in signs.items():
+        if (folder / name).exists():
+            return layout
+    if any(folder.glob("*gt_*.mat")):
+        return "total-text"
+    if any(folder.glob("*.txt")):
+        return text_files.recognise(folder)
+    return "csvtr" if any(is_picture(path) for path in folder.glob("*/*")) else None

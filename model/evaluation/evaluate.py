@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.encoder import Encoder, Proposals
-from model.evaluation.dataset import Photo, read_photos
+from model.evaluation.dataset import Photo, read_dataset
 from model.evaluation.metrics import average_precision, best_overlaps, photo_scores
 
 MIN_QUERY_LETTERS = 3
@@ -80,9 +80,8 @@ def words_of(photos: list[Photo], fold: Callable[[str], str]) -> Queries:
     """Return every readable, folded word with the names of the photos that show it."""
     found: Queries = defaultdict(set)
     for photo in photos:
-        for word in photo.words:
-            if word.text and not word.ignore:
-                found[fold(word.text)].add(photo.name)
+        for text in photo.readable():
+            found[fold(text)].add(photo.name)
     found.pop("", None)
     return dict(found)
 
@@ -93,14 +92,16 @@ def choose_queries(
     """Return the queries with their relevant photos; without a wish all words of three letters or more.
 
     Raises:
-        ValueError: a query has no relevant photo, or there is no query.
+        ValueError: a query has no relevant photo or no character of the network's, or there is no query.
     """
     if isinstance(asked, dict):
         queries = asked
     else:
         words = words_of(photos, fold)
         chosen = (
-            [word for word in words if len(word) >= MIN_QUERY_LETTERS] if asked is None else map(fold, asked)
+            [word for word in words if len(word) >= MIN_QUERY_LETTERS]
+            if asked is None
+            else {_folded(word, fold) for word in asked}
         )
         queries = {word: words.get(word, set()) for word in sorted(chosen)}
     names = {photo.name for photo in photos}
@@ -110,6 +111,13 @@ def choose_queries(
     if not queries:
         raise ValueError(f"no photo shows a readable word of {MIN_QUERY_LETTERS} letters")
     return queries
+
+
+def _folded(word: str, fold: Callable[[str], str]) -> str:
+    folded = fold(word)
+    if not folded:
+        raise ValueError(f"the query {word!r} has no character that the network knows")
+    return folded
 
 
 def frequent(queries: Queries, count: int = FREQUENT_QUERIES) -> list[str]:
@@ -122,6 +130,8 @@ def evaluate(
     dataset: Path,
     queries: Path | None = None,
     *,
+    layout: str | None = None,
+    images: Path | None = None,
     progress: Progress | None = None,
     top_k: int = 100,
 ) -> Result:
@@ -129,8 +139,11 @@ def evaluate(
 
     Args:
         encoder: The network, with its own limits on score and number of proposals.
-        dataset: JSON lines, see `model.evaluation.dataset`.
-        queries: JSON, see `read_queries`; by default all distinct readable words of three letters or more.
+        dataset: In any layout, see `model.evaluation.dataset`.
+        queries: JSON, see `read_queries`; by default those of the data set, or if it names none all distinct
+            readable words of three letters or more.
+        layout: Of the data set; seen from the files by default.
+        images: Folder of the photos, where they do not lie where the layout has them.
         progress: Called with the number of photos done and of all, after each photo.
         top_k: Best proposals of a photo that count for the recall.
 
@@ -138,8 +151,10 @@ def evaluate(
         ValueError: a file is not as it should be.
         OSError: a photo cannot be read.
     """
-    photos = read_photos(dataset)
-    chosen = choose_queries(read_queries(queries) if queries else None, photos, encoder.charset.fold)
+    known = read_dataset(dataset, layout, images)
+    photos = known.photos
+    asked = read_queries(queries) if queries else known.queries
+    chosen = choose_queries(asked, photos, encoder.charset.fold)
     words = encoder.encode_texts(list(chosen))
     scores = np.empty((len(chosen), len(photos)), np.float32)
     overlaps: list[NDArray[np.float32]] = []

@@ -1,9 +1,10 @@
 """The application on a real Postgres, with a network of random numbers and a worker in a thread."""
 
 import io
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 from PIL import Image
 
+from app import cli
 from app.client import Client
 from app.main import create_app
 from app.settings import Settings
@@ -23,6 +25,7 @@ from tests.integration.conftest import RandomEncoder
 
 MAX_PIXELS = 1_000_000
 MAX_REQUEST_BYTES = 2_000_000
+Run = Callable[..., tuple[int, str, str]]
 
 
 def spell(words: str, *, kind: str = "PNG") -> bytes:
@@ -97,3 +100,23 @@ def service_url(settings: Settings, working: None) -> Iterator[str]:
     yield url
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Run a command in this process, in an empty folder; return exit status, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object, **variables: object) -> tuple[int, str, str]:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "argv", ["glyphseek", *map(str, arguments)])
+            patch.setattr(cli.logs, "configure", lambda *_: None)  # logging is set up for all of the process
+            for name, value in variables.items():
+                patch.setenv(f"GLYPHSEEK_{name.upper()}", str(value))
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+        written = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return ended.value.code, written.out, written.err
+
+    return run

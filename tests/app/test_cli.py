@@ -1,7 +1,5 @@
 import json
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,30 +10,9 @@ from app.client import Client, Photo
 from app.settings import Settings
 from indexer import versions
 from indexer.database import create_engine, session_scope
-from tests.app.conftest import spell
+from tests.app.conftest import Run, spell
 
 COMMANDS = ["serve", "api", "worker", "migrate", "ingest", "search", "reindex", "status", "evaluate", "demo"]
-Run = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Run a command in this process, in an empty folder; return exit status, output and errors."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*arguments: object, **variables: object) -> tuple[int, str, str]:
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, "argv", ["glyphseek", *map(str, arguments)])
-            patch.setattr(cli.logs, "configure", lambda *_: None)  # logging is set up for all of the process
-            for name, value in variables.items():
-                patch.setenv(f"GLYPHSEEK_{name.upper()}", str(value))
-            with pytest.raises(SystemExit) as ended:
-                cli.main()
-        written = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return ended.value.code, written.out, written.err
-
-    return run
 
 
 def test_these_are_the_commands() -> None:
@@ -66,6 +43,7 @@ def test_help(run: Run, arguments: list[str]) -> None:
         (["ingest", "."], "no photos"),  # an empty folder
         (["evaluate", "nowhere.jsonl"], "nowhere.jsonl"),
         (["evaluate", __file__, "--queries", "nowhere.json"], "nowhere.json"),
+        (["evaluate", __file__, "--images", "nowhere"], "nowhere is no folder"),
         (["status", "--url", "nonsense"], "nonsense"),
         (["status", "--url", "http://127.0.0.1:1"], "glyphseek serve"),  # nobody listens
         (["search", "a", "--url", "http://127.0.0.1:1"], "glyphseek serve"),

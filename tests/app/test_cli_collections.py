@@ -1,10 +1,7 @@
 import pytest
 
 from app.client import Client, Photo
-from tests.app.conftest import spell
-from tests.app.test_cli import Run, run
-
-__all__ = ["run"]
+from tests.app.conftest import Run, spell
 
 
 def test_collections_from_the_first_to_the_last(run: Run, service_url: str) -> None:

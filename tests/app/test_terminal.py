@@ -1,6 +1,6 @@
 import pytest
 
-from app.terminal import format_size, parse_size
+from app.terminal import counting, format_size, parse_size
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,10 @@ def test_what_is_no_size_is_said(text: str) -> None:
 )
 def test_sizes_are_written(size_bytes: int, text: str) -> None:
     assert format_size(size_bytes) == text
+
+
+def test_progress_leaves_nothing_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with counting("photos") as progress:
+        progress(1, 3)
+        progress(3, 3)
+    assert capsys.readouterr() == ("", "")

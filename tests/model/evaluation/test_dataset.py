@@ -1,78 +1,46 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
+import scipy.io
 from PIL import Image
 
-from model.evaluation.dataset import read_photos
-
-QUAD = [[1, 2], [9, 2], [9, 6], [1, 6]]
+from model.evaluation.dataset import LAYOUTS, read_dataset, read_photos
 
 
-def write(path: Path, *entries: object) -> Path:
-    path.write_text(
-        "\n".join(entry if isinstance(entry, str) else json.dumps(entry) for entry in entries), "utf-8"
-    )
-    return path
-
-
-def test_a_word_has_place_text_and_flag(tmp_path: Path) -> None:
-    words = [
-        {"quad": QUAD, "box": [1, 2, 9, 6], "text": "Café\u2028bar", "ignore": False},
-        {"quad": QUAD, "text": "###", "ignore": True},
-        {"box": [1, 2, 9, 6]},
-    ]
-    path = write(
-        tmp_path / "set.jsonl", {"image": "1.png", "words": words}, "", {"image": "2.png", "words": []}
-    )
-    first, second = read_photos(path)
-    assert (first.name, second.words) == ("1.png", [])
-    assert [(word.text, word.ignore) for word in first.words] == [
-        ("Café\u2028bar", False),
-        ("###", True),
-        (None, False),
-    ]
-    for word in first.words:
-        assert word.quad.dtype == np.float32
-        np.testing.assert_array_equal(word.quad, QUAD)
-        np.testing.assert_array_equal(word.box, [1, 2, 9, 6])
-
-
-@pytest.mark.parametrize("folder", ["", "set"])  # beside the file, and in a folder of its name
-def test_photos_are_found_and_upright(tmp_path: Path, folder: str) -> None:
-    (tmp_path / folder).mkdir(exist_ok=True)
-    exif = Image.Exif()
-    exif[274] = 6  # turned by a quarter
-    Image.new("L", (30, 20), 200).save(tmp_path / folder / "a.png", exif=exif)
-    photo = read_photos(write(tmp_path / "set.jsonl", {"image": "a.png", "words": []}))[0]
-    assert photo.pixels().shape == (30, 20, 3)
+def test_a_layout_that_is_named_is_not_guessed(tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9)).save(tmp_path / "1.png")
+    (tmp_path / "1.txt").write_text("0,0,1,0,1,1,0,1,Latin,word")
+    texts = [read_dataset(tmp_path, name).photos[0].words[0].text for name in (None, "mlt", "icdar2015")]
+    assert texts == ["word", "word", "Latin,word"]
 
 
 @pytest.mark.parametrize(
-    ("line", "message"),
+    ("name", "layout", "message"),
     [
-        ("{", "line 2: Expecting"),
-        ("[]", "line 2"),
-        ('{"words": []}', "line 2: 'image' is missing"),
-        ('{"image": "a.png"}', "line 2: 'words' is missing"),
-        ('{"image": 3, "words": []}', "line 2: image is 3"),
-        ('{"image": "a.png", "words": [{"text": "x"}]}', "line 2: 'box' is missing"),
-        ('{"image": "a.png", "words": [{"box": [1, 2, 3]}]}', "line 2: quad or box is"),
-        ('{"image": "a.png", "words": [{"quad": [[1], [2, 3]]}]}', "line 2: quad is"),
-        ('{"image": "a.png", "words": [{"box": [1, 2, 3, NaN]}]}', "line 2: quad or box is"),
-        ('{"image": "a.png", "words": [{"box": [1, 2, 3, 4], "text": 5}]}', "line 2: text is 5"),
-        ('{"image": "a.png", "words": 7}', "line 2"),
+        ("nowhere", None, "nowhere cannot be read: there is no such file or folder"),
+        ("set.jsonl", "nonsense", f"'nonsense' is no layout; there are {', '.join(LAYOUTS)}"),
+        ("set.jsonl", "mlt", "set.jsonl is no folder; a data set of the layout mlt is one"),
+        (".", "json-lines", "is a folder; name the file of JSON lines"),
+        ("other", None, "other has none of the known layouts"),  # an empty folder
+        ("other.mat", None, "other.mat has none of the known layouts"),
+        ("other", "icdar2015", "other has no photos"),
     ],
 )
-def test_a_broken_line_is_named(tmp_path: Path, line: str, message: str) -> None:
-    path = write(tmp_path / "set.jsonl", {"image": "1.png", "words": []}, line)
-    with pytest.raises(ValueError, match=f"set.jsonl, {message}"):
-        read_photos(path)
+def test_what_cannot_be_read_is_said(tmp_path: Path, name: str, layout: str | None, message: str) -> None:
+    (tmp_path / "set.jsonl").write_text(json.dumps({"image": "a.png", "words": []}))
+    (tmp_path / "other").mkdir()
+    scipy.io.savemat(tmp_path / "other.mat", {"x": 1})
+    with pytest.raises(ValueError, match=message):
+        read_dataset(tmp_path / name, layout)
 
 
-def test_a_file_must_hold_photos(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"none.jsonl cannot be read"):
-        read_photos(tmp_path / "none.jsonl")
-    with pytest.raises(ValueError, match=r"empty.jsonl has no photos"):
-        read_photos(write(tmp_path / "empty.jsonl", ""))
+def test_photos_alone(tmp_path: Path) -> None:
+    path = tmp_path / "any-name"
+    path.write_text(json.dumps({"image": "a.png", "words": []}))
+    assert [photo.name for photo in read_photos(path)] == ["a.png"]
+
+
+def test_the_folder_of_the_photos_must_be_one(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nowhere is no folder of photos"):
+        read_dataset(tmp_path, images=tmp_path / "nowhere")

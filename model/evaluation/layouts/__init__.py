@@ -1,0 +1,1 @@
+"""How the known data sets lie on disk; `model.evaluation.dataset` chooses among them."""

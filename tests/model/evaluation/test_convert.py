@@ -1,0 +1,47 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from model.evaluation.convert import convert
+from model.evaluation.dataset import read_photos
+
+
+@pytest.fixture
+def ctr(tmp_path: Path) -> Path:
+    """A data set of two photos."""
+    for name in ("a", "b"):
+        (tmp_path / "ctr" / "gts").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "ctr" / "images").mkdir(exist_ok=True)
+        (tmp_path / "ctr" / "gts" / f"{name}.txt").write_text("Stop\n")
+        Image.new("RGB", (9, 5)).save(tmp_path / "ctr" / "images" / f"{name}.jpg")
+    (tmp_path / "ctr" / "queries.txt").write_text("stop\n")
+    return tmp_path / "ctr"
+
+
+def test_photos_and_queries_are_written(ctr: Path, tmp_path: Path) -> None:
+    out, queries = tmp_path / "deep" / "ctr.jsonl", tmp_path / "queries.json"
+    assert convert(ctr, out, queries=queries) == 2
+    photos = read_photos(out)
+    assert [photo.texts for photo in photos] == [("Stop",), ("Stop",)]
+    assert photos[0].pixels().shape == (5, 9, 3)  # the photos stay where they are
+    assert json.loads(queries.read_text()) == ["stop"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["ctr.jsonl"]
+    with pytest.raises(ValueError, match=r"ctr.jsonl names no queries"):
+        convert(out, tmp_path / "again.jsonl", queries=queries)
+
+
+def test_the_command_says_what_is_wrong(ctr: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "model.evaluation.convert"]
+    done = subprocess.run([*command, ctr, tmp_path / "a.jsonl"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(read_photos(tmp_path / "a.jsonl")) == 2
+    (ctr / "images" / "a.jpg").unlink()
+    done = subprocess.run([*command, ctr, tmp_path / "b.jsonl"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "a.txt: no photo a.*" in done.stderr
+    assert not (tmp_path / "b.jsonl").exists()
