@@ -26,7 +26,7 @@ from app.ingest import Report, find_photos
 from app.ingest import ingest as send
 from app.schemas import SearchAnswer
 from app.settings import Settings
-from app.terminal import DEFAULT_URL, Url, columns, err, out
+from app.terminal import DEFAULT_URL, Url, columns, connect, err, out
 from indexer.errors import GlyphseekError
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ def ingest(
     photos = find_photos(paths)
     if not photos:
         raise GlyphseekError("there are no photos in these folders")
-    with Client(url) as client:
+    with connect(url) as client:
         report = _ingest(client, photos, collection)
     if report.refused:
         raise typer.Exit(1)
@@ -148,7 +148,7 @@ def search(
     ] = None,
 ) -> None:
     """Search a running service for a word."""
-    with Client(url) as client:
+    with connect(url) as client:
         answer = client.search(word, limit=limit, collection=collection)
         if as_json:
             print(json.dumps(answer.model_dump(mode="json"), ensure_ascii=False))
@@ -162,7 +162,7 @@ def search(
 @cli.command()
 def reindex(url: Url = DEFAULT_URL) -> None:
     """Index photos again: those of an earlier network if there are any, or else all; search goes on."""
-    with Client(url) as client, Progress(*columns(), console=err) as progress:
+    with connect(url) as client, Progress(*columns(), console=err) as progress:
         begun = client.reindex()
         task = progress.add_task("indexing", total=begun.photos)
         done = False
@@ -178,9 +178,9 @@ def reindex(url: Url = DEFAULT_URL) -> None:
 @cli.command()
 def status(url: Url = DEFAULT_URL) -> None:
     """Show the state of a running service, and which photos failed."""
-    with Client(url) as client:
+    with connect(url) as client:
         health = client.health()
-        failed = client.failed()
+        failed = client.images(status="failed", limit=100)
     table = Table("", "", box=None, show_header=False)
     table.add_row("service", health.status)
     for name, works in health.checks.items():
@@ -228,7 +228,7 @@ def demo(
 
 
 def _demonstrate(url: str, sheet_path: Path) -> None:
-    with Client(url) as client:
+    with connect(url) as client:
         _ingest(client, [p for p in find_photos([str(GALLERY)]) if p.name != "index.jsonl"], "samples")
         answers = [client.search(word, limit=8, collection="samples") for word in DEMO_WORDS]
         for answer in answers:

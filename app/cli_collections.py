@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from app.client import Client
-from app.terminal import DEFAULT_URL, Url, format_size, out, parse_size
+from app.terminal import DEFAULT_URL, Url, connect, format_size, out, parse_size
 
 cli = typer.Typer(help="List, make, rename and drop collections.", rich_markup_mode=None)
 
@@ -21,7 +20,7 @@ def collections(context: typer.Context, url: Url = DEFAULT_URL) -> None:
     context.obj = url
     if context.invoked_subcommand is not None:
         return
-    with Client(url) as client:
+    with connect(url) as client:
         found = client.collections()
     table = Table("collection", "photos", "used", "quota", box=None)
     for each in found:
@@ -42,7 +41,7 @@ def create(
 ) -> None:
     """Make an empty collection."""
     quota_bytes = None if quota is None else parse_size(quota)
-    with Client(url or context.obj) as client:
+    with connect(url or context.obj) as client:
         client.create_collection(name, quota_bytes=quota_bytes)
 
 
@@ -54,7 +53,7 @@ def rename(
     url: OwnUrl = None,
 ) -> None:
     """Give a collection another name."""
-    with Client(url or context.obj) as client:
+    with connect(url or context.obj) as client:
         client.rename_collection(name, new_name)
 
 
@@ -67,7 +66,7 @@ def quota(
 ) -> None:
     """Set or lift the quota of a collection; photos that are there stay."""
     quota_bytes = None if size == "none" else parse_size(size)
-    with Client(url or context.obj) as client:
+    with connect(url or context.obj) as client:
         client.set_quota(name, quota_bytes)
 
 
@@ -79,5 +78,5 @@ def drop(
     url: OwnUrl = None,
 ) -> None:
     """Drop a collection, which must be empty unless its photos are to be deleted too."""
-    with Client(url or context.obj) as client:
+    with connect(url or context.obj) as client:
         client.drop_collection(name, with_photos=with_photos)

@@ -1,73 +1,146 @@
-"""Python client of the service."""
+"""Python clients of the service: `Client`, and `AsyncClient` with the same calls to be awaited."""
 
-import hashlib
-import mimetypes
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import asyncio
+import functools
+import random
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import closing
 from types import TracebackType
-from typing import Any, Self, TypeVar
-from urllib.parse import quote
+from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 
 import httpx2
-from pydantic import BaseModel, ValidationError
 
-from app.schemas import (
-    CollectionList,
-    CollectionOut,
-    Health,
-    ImagePage,
-    JobOut,
-    ReindexAnswer,
-    SearchAnswer,
-    UploadAnswer,
-)
-from indexer.errors import GlyphseekError
+from app import calls
+from app.calls import Photo, Request, ServiceError, Steps, reason
 
-_DIGESTS_A_REQUEST = 100
+__all__ = ["AsyncClient", "Client", "Photo", "ServiceError"]
 
-Answer = TypeVar("Answer", bound=BaseModel)
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 10.0
+# The service may have stopped or be restarting. That it takes long is no reason to ask again.
+_INTERRUPTIONS = (httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.ConnectTimeout)
+
+Parameters = ParamSpec("Parameters")
+Answer = TypeVar("Answer")
+Http = TypeVar("Http")
 
 
-class ServiceError(GlyphseekError):
-    """The service refused a request, or there is none."""
+class _Method(Generic[Parameters, Answer]):
+    """A call as a method: of a `Client` it returns the answer, of an `AsyncClient` what is to be awaited."""
+
+    def __init__(self, call: Callable[Parameters, Steps[Answer]]) -> None:
+        self._call = call
+        self.__doc__ = call.__doc__
+
+    @overload
+    def __get__(self, client: "Client", owner: type) -> Callable[Parameters, Answer]: ...
+
+    @overload
+    def __get__(
+        self, client: "AsyncClient", owner: type
+    ) -> Callable[Parameters, Coroutine[Any, Any, Answer]]: ...
+
+    def __get__(self, client: "Client | AsyncClient", owner: type) -> Any:
+        if client is None:  # asked for its description
+            return self._call
+
+        @functools.wraps(self._call)
+        def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Any:
+            return client.run(self._call(*args, **kwargs))
+
+        return run
 
 
-@dataclass(frozen=True)
-class Photo:
-    """A photo to upload: its name, and its bytes or the file that holds them."""
+class _Service:
+    """One service and its calls. Every call raises ServiceError with the service's reason."""
 
-    name: str
-    content: bytes | Path
+    health = _Method(calls.health)
+    search = _Method(calls.search)
+    search_many = _Method(calls.search_many)
+    upload = _Method(calls.upload)
+    known = _Method(calls.known)
+    images = _Method(calls.images)
+    image = _Method(calls.image)
+    file = _Method(calls.file)
+    thumbnail = _Method(calls.thumbnail)
+    proposals = _Method(calls.proposals)
+    delete_image = _Method(calls.delete_image)
+    retry = _Method(calls.retry)
+    collections = _Method(calls.collections)
+    create_collection = _Method(calls.create_collection)
+    rename_collection = _Method(calls.rename_collection)
+    set_quota = _Method(calls.set_quota)
+    drop_collection = _Method(calls.drop_collection)
+    job = _Method(calls.job)
+    reindex = _Method(calls.reindex)
 
-    @property
-    def size_bytes(self) -> int:
-        """Length of the photo."""
-        return self.content.stat().st_size if isinstance(self.content, Path) else len(self.content)
-
-    def sha256(self) -> str:
-        """Return the digest by which the service knows the photo."""
-        if isinstance(self.content, bytes):
-            return hashlib.sha256(self.content).hexdigest()
-        with self.content.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-class Client:
-    """Talks to one service; a context manager. Every method raises ServiceError with the service's reason."""
-
-    def __init__(self, url: str, *, timeout_seconds: float = 120.0) -> None:
+    def __init__(self, url: str, *, timeout_seconds: float = 120.0, retries: int = 3) -> None:
         """Prepare; nothing is sent yet.
 
         Args:
             url: Of the service, such as http://127.0.0.1:8000.
             timeout_seconds: How long one answer may take.
+            retries: How often a request is sent again, after growing pauses, when the service is not to be
+                reached or says 503. Only what does no harm when it is done twice, which uploads do not.
         """
         self.url = url.rstrip("/")
+        self.retries = retries
+        self._timeout_seconds = timeout_seconds
+
+    def _open(self, kind: Callable[..., Http]) -> Http:
         try:
-            self._http = httpx2.Client(base_url=self.url, timeout=timeout_seconds, trust_env=False)
+            return kind(base_url=self.url, timeout=self._timeout_seconds, trust_env=False)
         except (httpx2.InvalidURL, ValueError) as exc:
-            raise ServiceError(f"{url} is not a URL") from exc
+            raise ServiceError(f"{self.url} is not a URL") from exc
+
+
+class _Attempts:
+    """Decides after each attempt at a request whether and when there is another."""
+
+    def __init__(self, service: _Service, request: Request) -> None:
+        self._service, self._request = service, request
+        self._left = service.retries if request.repeatable else 0
+        self._pause_seconds = FIRST_PAUSE_SECONDS
+
+    def pause_after(self, response: httpx2.Response) -> float | None:
+        """Return after how many seconds to ask again, or `None` if the response is an answer.
+
+        Raises:
+            ServiceError: It is a refusal, and no further attempt is to be made.
+        """
+        if response.status_code in self._request.accepted:
+            return None
+        if response.status_code != httpx2.codes.SERVICE_UNAVAILABLE or not self._left:
+            raise ServiceError(reason(response))
+        asked_for = response.headers.get("retry-after", "")
+        return self._next(at_least=float(asked_for) if asked_for.isdecimal() else 0)
+
+    def pause_after_error(self, exc: httpx2.HTTPError) -> float:
+        """Return after how many seconds to ask again.
+
+        Raises:
+            ServiceError: No further attempt is to be made.
+        """
+        if not isinstance(exc, _INTERRUPTIONS) or not self._left:
+            raise ServiceError(
+                f"no answer from {self._service.url} ({exc}); start the service with `glyphseek serve`"
+            ) from exc
+        return self._next()
+
+    def _next(self, at_least: float = 0) -> float:
+        self._left -= 1
+        pause_seconds = max(at_least, self._pause_seconds)
+        self._pause_seconds *= 2
+        # Not all clients of a service at the same moment.
+        return min(LONGEST_PAUSE_SECONDS, pause_seconds) * random.uniform(1, 1.25)
+
+
+class Client(_Service):
+    """Talks to one service; a context manager. Every call raises ServiceError with the service's reason."""
+
+    def __init__(self, url: str, *, timeout_seconds: float = 120.0, retries: int = 3) -> None:
+        super().__init__(url, timeout_seconds=timeout_seconds, retries=retries)
+        self._http = self._open(httpx2.Client)
 
     def __enter__(self) -> Self:
         return self
@@ -75,121 +148,72 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to the service."""
         self._http.close()
 
-    def health(self) -> Health:
-        """Return the state of the service, also while it is starting."""
-        response = self._send("GET", "/readyz", accepted=(200, 503))
-        return _parse(Health, response)
+    def run(self, steps: Steps[Answer]) -> Answer:
+        """Send the requests of a call, and return its answer."""
+        with closing(steps):
+            try:
+                request = next(steps)
+                while True:
+                    request = steps.send(self._send(request))
+            except StopIteration as end:
+                return cast(Answer, end.value)
 
-    def known(self, digests: Sequence[str], collection: str) -> set[str]:
-        """Return which of these SHA-256 the collection has already."""
-        found: set[str] = set()
-        for start in range(0, len(digests), _DIGESTS_A_REQUEST):
-            part = list(digests[start : start + _DIGESTS_A_REQUEST])
-            query = {"sha256": part, "collection": collection, "limit": _DIGESTS_A_REQUEST}
-            page = _parse(ImagePage, self._send("GET", "/images", params=query))
-            found |= {image.sha256 for image in page.items}
-        return found
-
-    def upload(self, photos: Sequence[Photo], *, collection: str = "default") -> UploadAnswer:
-        """Send photos; the answer says what became of each, in their order."""
-        handles = [open(p.content, "rb") if isinstance(p.content, Path) else p.content for p in photos]  # noqa: SIM115
-        try:
-            files = [
-                (
-                    "files",
-                    (photo.name, handle, mimetypes.guess_type(photo.name)[0] or "application/octet-stream"),
-                )
-                for photo, handle in zip(photos, handles, strict=True)
-            ]
-            response = self._send(
-                "POST", "/images", files=files, data={"collection": collection}, accepted=(202, 422)
-            )
-        finally:
-            for handle in handles:
-                if not isinstance(handle, bytes):
-                    handle.close()
-        if response.status_code == 422 and b'"items"' not in response.content:  # not one file was looked at
-            raise ServiceError(_reason(response))
-        return _parse(UploadAnswer, response)
-
-    def collections(self) -> list[CollectionOut]:
-        """Return all collections and what they hold."""
-        return _parse(CollectionList, self._send("GET", "/collections")).items
-
-    def create_collection(self, name: str, *, quota_bytes: int | None = None) -> CollectionOut:
-        """Make an empty collection."""
-        new = {"name": name, "quota_bytes": quota_bytes}
-        return _parse(CollectionOut, self._send("POST", "/collections", json=new, accepted=(201,)))
-
-    def rename_collection(self, name: str, new_name: str) -> CollectionOut:
-        """Give a collection another name."""
-        return _parse(CollectionOut, self._send("PATCH", _collection(name), json={"name": new_name}))
-
-    def set_quota(self, name: str, quota_bytes: int | None) -> CollectionOut:
-        """Set how many bytes the photos of a collection may have together; `None`: any number."""
-        return _parse(
-            CollectionOut, self._send("PATCH", _collection(name), json={"quota_bytes": quota_bytes})
-        )
-
-    def drop_collection(self, name: str, *, with_photos: bool = False) -> None:
-        """Drop a collection; one that holds photos only if they are to be deleted too."""
-        query = {"photos": "delete" if with_photos else "keep"}
-        self._send("DELETE", _collection(name), params=query, accepted=(204,))
-
-    def reindex(self) -> ReindexAnswer:
-        """Have photos indexed again: those that the running network has not indexed, or all."""
-        return _parse(ReindexAnswer, self._send("POST", "/reindex", accepted=(202,)))
-
-    def job(self, job_id: int) -> JobOut:
-        """Return how far an upload or re-index has come."""
-        return _parse(JobOut, self._send("GET", f"/jobs/{job_id}"))
-
-    def search(
-        self, word: str, *, limit: int = 20, min_score: float | None = None, collection: str | None = None
-    ) -> SearchAnswer:
-        """Return the photos that match a word best."""
-        query = {"q": word, "limit": limit, "min_score": min_score, "collection": collection}
-        given = {name: value for name, value in query.items() if value is not None}
-        return _parse(SearchAnswer, self._send("GET", "/search", params=given))
-
-    def failed(self, *, limit: int = 100) -> ImagePage:
-        """Return photos that could not be indexed."""
-        query = {"status": "failed", "limit": limit}
-        return _parse(ImagePage, self._send("GET", "/images", params=query))
-
-    def file(self, image_id: int) -> bytes:
-        """Return a photo as it was uploaded."""
-        return self._send("GET", f"/images/{image_id}/file").content
-
-    def _send(
-        self, method: str, path: str, *, accepted: tuple[int, ...] = (200,), **content: Any
-    ) -> httpx2.Response:
-        try:
-            response = self._http.request(method, path, **content)
-        except httpx2.HTTPError as exc:
-            raise ServiceError(
-                f"no answer from {self.url} ({exc}); start the service with `glyphseek serve`"
-            ) from exc
-        if response.status_code not in accepted:
-            raise ServiceError(_reason(response))
-        return response
+    def _send(self, request: Request) -> httpx2.Response:
+        attempts = _Attempts(self, request)
+        while True:
+            try:
+                response = self._http.request(request.method, request.path, **request.content)
+                pause_seconds = attempts.pause_after(response)
+            except httpx2.HTTPError as exc:
+                pause_seconds = attempts.pause_after_error(exc)
+            if pause_seconds is None:
+                return response
+            time.sleep(pause_seconds)
 
 
-def _collection(name: str) -> str:
-    return f"/collections/{quote(name, safe='')}"
+class AsyncClient(_Service):
+    """Talks to one service; an async context manager. Every call is awaited, and may raise ServiceError."""
 
+    def __init__(self, url: str, *, timeout_seconds: float = 120.0, retries: int = 3) -> None:
+        super().__init__(url, timeout_seconds=timeout_seconds, retries=retries)
+        self._http = self._open(httpx2.AsyncClient)
 
-def _parse(model: type[Answer], response: httpx2.Response) -> Answer:
-    try:
-        return model.model_validate_json(response.content)
-    except ValidationError as exc:
-        raise ServiceError(f"{response.url} answered something else; is it a glyphseek?") from exc
+    async def __aenter__(self) -> Self:
+        return self
 
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
-def _reason(response: httpx2.Response) -> str:
-    try:
-        return str(response.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        return f"{response.url} answered {response.status_code}; is it a glyphseek?"
+    async def close(self) -> None:
+        """Close the connections to the service."""
+        await self._http.aclose()
+
+    async def run(self, steps: Steps[Answer]) -> Answer:
+        """Send the requests of a call, and return its answer."""
+        with closing(steps):
+            try:
+                request = next(steps)
+                while True:
+                    request = steps.send(await self._send(request))
+            except StopIteration as end:
+                return cast(Answer, end.value)
+
+    async def _send(self, request: Request) -> httpx2.Response:
+        attempts = _Attempts(self, request)
+        while True:
+            try:
+                response = await self._http.request(request.method, request.path, **request.content)
+                pause_seconds = attempts.pause_after(response)
+            except httpx2.HTTPError as exc:
+                pause_seconds = attempts.pause_after_error(exc)
+            if pause_seconds is None:
+                return response
+            await asyncio.sleep(pause_seconds)

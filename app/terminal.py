@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from app.client import Client, ServiceError
+
 # Names of files are shown as they are, [brackets] and :colons: included.
 out, err = (
     Console(stderr=stderr, markup=False, emoji=False, highlight=False, soft_wrap=True)
@@ -17,7 +19,24 @@ out, err = (
 DEFAULT_URL = "http://127.0.0.1:8000"
 Url = Annotated[str, typer.Option("--url", help="Where the service answers.", envvar="GLYPHSEEK_URL")]
 
+RETRIES = 6  # some 30 s: as long as a service takes to start again
+
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+
+
+def connect(url: str) -> Client:
+    """Return a client of a service that answers now; if it goes away later, it is waited for.
+
+    Raises:
+        ServiceError: Nobody answers.
+    """
+    client = Client(url, retries=RETRIES)
+    try:
+        client.health()
+    except ServiceError:
+        client.close()
+        raise
+    return client
 
 
 def columns() -> tuple[TextColumn, BarColumn, MofNCompleteColumn, TimeRemainingColumn]:

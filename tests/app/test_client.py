@@ -1,149 +1,177 @@
-import hashlib
+import asyncio
+import json
 import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from app.client import Client, Photo, ServiceError
+from app import client as clients
+from app.client import AsyncClient, Client, Photo, ServiceError
 from tests.app.conftest import spell
 
+JOB = {"id": 1, "kind": "upload", "created_at": "2026-01-01T00:00:00Z", "total": 1, "rejected": 0}
+JOB |= {"counts": {}, "done": True, "failures": []}
+ITEM = {"id": 1, "name": "a.png", "sha256": "0" * 64, "status": "queued", "reason": None}
+ANSWERS = {
+    "/jobs/1": (200, JOB),
+    "/images": (202, {"items": [ITEM], "job": 1}),
+    "/reindex": (202, {"job": 1, "photos": 0, "model_version": "1"}),
+}
+
+
+class Flaky:
+    """A service that goes through its troubles first: `drop` closes the connection, a number is a status."""
+
+    def __init__(self, *troubles: str | int) -> None:
+        self.troubles = list(troubles)
+        self.bodies: list[bytes] = []
+        flaky = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                flaky.bodies.append(self.rfile.read(int(self.headers.get("content-length", 0))))
+                trouble = flaky.troubles.pop(0) if flaky.troubles else None
+                if trouble == "drop":
+                    self.close_connection = True
+                    return
+                path = self.path.partition("?")[0]
+                status, body = ANSWERS[path] if trouble is None else (trouble, {"detail": "not now"})
+                data = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = answer
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
 
 @pytest.fixture
-def client(service_url: str) -> Iterator[Client]:
-    with Client(service_url + "/") as client:  # a slash at the end is no mistake
-        yield client
+def flaky() -> Iterator[Callable[..., Flaky]]:
+    """Start services that are in trouble."""
+    started = []
 
-
-@pytest.fixture
-def stranger() -> Iterator[str]:
-    """A web server that is no glyphseek: it answers everything with 200, 404 for /search, and a page."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(404 if self.path.startswith("/search") else 200)
-            self.end_headers()
-            self.wfile.write(b"<html>hello</html>")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    def start(*troubles: str | int) -> Flaky:
+        service = Flaky(*troubles)
+        thread = threading.Thread(target=service.server.serve_forever, args=(0.01,))
         thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+        started.append((service, thread))
+        return service
+
+    yield start
+    for service, thread in started:
+        service.server.shutdown()
         thread.join()
+        service.server.server_close()
 
 
-def test_a_photo_in_memory_is_the_same_as_one_on_disk(tmp_path: Path) -> None:
-    data = spell("same")
-    path = tmp_path / "a.png"
-    path.write_bytes(data)
-    for photo in (Photo("a.png", data), Photo("a.png", path)):
-        assert photo.size_bytes == len(data)
-        assert photo.sha256() == hashlib.sha256(data).hexdigest()
+@pytest.fixture(autouse=True)
+def _no_long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "FIRST_PAUSE_SECONDS", 0.01)
 
 
-def test_photos_go_in_and_are_found(client: Client, tmp_path: Path) -> None:
-    path = tmp_path / "b.png"
-    path.write_bytes(spell("hotel"))
-    photos = [Photo("a.png", spell("coffee")), Photo("b.png", path), Photo("c.txt", b"no picture")]
-    answer = client.upload(photos, collection="trip")
-    assert [(item.name, item.status) for item in answer.items] == [
-        ("a.png", "queued"),
-        ("b.png", "queued"),
-        ("c.txt", "rejected"),
-    ]
-    while not client.job(answer.job).done:
-        pass
-    while client.health().images != {"indexed": 2} or client.search("coffee").total < 2:
-        pass
-    found = client.search("hotel", limit=1, collection="trip")
-    assert (found.query, found.total) == ("hotel", 2)
-    assert [hit.image.name for hit in found.hits] == ["b.png"]
-    assert client.file(found.hits[0].image.id) == path.read_bytes()
-    assert client.search("hotel", min_score=0.99).total == 1
-    assert client.failed().items == []
+def ask(
+    kind: type[Client] | type[AsyncClient], url: str, name: str, *arguments: object, **options: int
+) -> object:
+    """Make one call with a client of this kind."""
+    if kind is Client:
+        with Client(url, **options) as client:
+            return getattr(client, name)(*arguments)
+
+    async def ask_later() -> object:
+        async with AsyncClient(url, **options) as client:
+            return await getattr(client, name)(*arguments)
+
+    return asyncio.run(ask_later())
 
 
-def test_a_refused_upload_still_says_what_became_of_each_file(client: Client) -> None:
-    items = client.upload([Photo("a.png", b""), Photo("b.png", b"x")]).items
-    assert [item.status for item in items] == ["rejected", "rejected"]
-    assert "empty" in str(items[0].reason)
+both = pytest.mark.parametrize("kind", [Client, AsyncClient])
 
 
-def test_known_digests_are_asked_for_in_parts(client: Client) -> None:
-    data = spell("known")
-    client.upload([Photo("a.png", data)])
-    digest = hashlib.sha256(data).hexdigest()
-    many = [f"{number:064x}" for number in range(250)]
-    assert client.known([*many, digest], "default") == {digest}
-    assert client.known([*many, digest], "another") == set()
-    assert client.known([], "default") == set()
+@both
+def test_questions_and_uploads_are_repeated(flaky: Callable[..., Flaky], kind: type[Client]) -> None:
+    service = flaky("drop", 503, "drop")
+    assert ask(kind, service.url, "job", 1).id == 1  # type: ignore[attr-defined]
+    assert len(service.bodies) == 4
+    service = flaky(503, "drop")
+    data = spell("a")
+    answer = ask(kind, service.url, "upload", [Photo("a.png", data)])
+    assert answer.items[0].status == "queued"  # type: ignore[attr-defined]
+    assert [data in body for body in service.bodies] == [True] * 3, "all of it each time"
 
 
-def test_names_arrive_as_they_are(client: Client) -> None:
-    names = ["日本.png", "a b;c.png", "100%.png", "ü.png"]
-    answer = client.upload([Photo(name, spell("x")) for name in names])
-    assert [item.name for item in answer.items] == names
-
-
-@pytest.mark.parametrize(
-    ("word", "options", "reason"),
-    [
-        ("", {}, "letter or a digit"),  # nothing to look for
-        ("x" * 201, {}, "200 characters"),  # no word
-        ("a", {"collection": "nowhere"}, "collection"),  # unknown
-        ("a", {"limit": -1}, "limit"),  # negative
-    ],
-)
-def test_the_reason_of_the_service_is_the_message(
-    client: Client, word: str, options: dict[str, object], reason: str
+@both
+@pytest.mark.parametrize("trouble", ["drop", 503])
+def test_what_might_be_done_twice_is_not_repeated(
+    flaky: Callable[..., Flaky], kind: type[Client], trouble: str | int
 ) -> None:
-    with pytest.raises(ServiceError, match=reason):
-        client.search(word, **options)
+    service = flaky(trouble)
+    with pytest.raises(ServiceError):
+        ask(kind, service.url, "reindex")
+    assert len(service.bodies) == 1
 
 
-def test_a_refused_collection_is_no_list_of_files(client: Client) -> None:
-    with pytest.raises(ServiceError, match="1 to 100 characters"):
-        client.upload([Photo("a.png", spell("a"))], collection="x" * 101)
+@both
+@pytest.mark.parametrize(("status", "attempts"), [(503, 3), (404, 1), (500, 1), (507, 1)])
+def test_refusals_are_errors_with_the_reason(
+    flaky: Callable[..., Flaky], kind: type[Client], status: int, attempts: int
+) -> None:
+    service = flaky(*[status] * 9)
+    with pytest.raises(ServiceError, match="not now"):
+        ask(kind, service.url, "job", 1, retries=2)
+    assert len(service.bodies) == attempts
 
 
-def test_files_are_closed_when_nobody_answers(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    path.write_bytes(spell("a"))
-    with Client("http://127.0.0.1:1") as client, pytest.raises(ServiceError, match="glyphseek serve"):
-        client.upload([Photo("a.png", path)])  # a file left open would be a warning, hence an error
+@both
+def test_nobody_there(kind: type[Client]) -> None:
+    started = time.monotonic()
+    with pytest.raises(ServiceError, match="start the service with `glyphseek serve`"):
+        ask(kind, "http://127.0.0.1:1", "job", 1, retries=2)
+    assert 0.03 <= time.monotonic() - started < 10
 
 
-@pytest.mark.parametrize("url", ["", "nonsense", "http://", "http://a b", "ftp://127.0.0.1", "http://[::1"])
-def test_not_a_url(url: str) -> None:
-    with pytest.raises(ServiceError), Client(url) as client:
-        client.health()
+def test_pauses_grow_up_to_a_limit_and_as_the_service_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "FIRST_PAUSE_SECONDS", 1.0)
+    request = clients.Request("GET", "/")
+    with Client("http://127.0.0.1", retries=6) as client:
+        attempts = clients._Attempts(client, request)
+        pauses = [attempts.pause_after_error(clients.httpx2.ConnectError("")) for _ in range(6)]
+        for pause, least in zip(pauses, [1, 2, 4, 8, 10, 10], strict=True):
+            assert least <= pause <= 1.25 * least
+        for asked_for, least in (("3", 3), ("1000", 10), ("Wed, 21 Oct", 1)):
+            busy = clients.httpx2.Response(503, headers={"Retry-After": asked_for})
+            pause = clients._Attempts(client, request).pause_after(busy)
+            assert pause is not None
+            assert least <= pause <= 1.25 * least
 
 
-def test_another_web_server_is_recognised_as_such(stranger: str) -> None:
-    with Client(stranger) as client:
-        for call in (
-            client.health,
-            client.failed,
-            lambda: client.search("a"),
-            lambda: client.job(1),
-        ):
-            with pytest.raises(ServiceError, match="is it a glyphseek"):
-                call()
+def test_async_calls_run_side_by_side(service_url: str) -> None:
+    async def go() -> tuple[list[str], int]:
+        async with AsyncClient(service_url) as client:
+            words = ["coffee", "hotel", "tea"]
+            uploads = [client.upload([Photo(f"{word}.png", spell(word))], wait=True) for word in words]
+            answers = await asyncio.gather(*uploads)
+            found = await asyncio.gather(*(client.search(word) for word in words))
+            assert [answer.items[0].status for answer in answers] == ["indexed"] * 3
+            return [answer.hits[0].image.name for answer in found], (await client.health()).images["indexed"]
+
+    assert asyncio.run(go()) == (["coffee.png", "hotel.png", "tea.png"], 3)
 
 
-def test_collections_are_made_changed_and_dropped(client: Client) -> None:
-    made = client.create_collection("a/b ü", quota_bytes=10_000)
-    assert (made.name, made.quota_bytes, made.bytes_used) == ("a/b ü", 10_000, 0)
-    assert client.rename_collection("a/b ü", "trip").name == "trip"
-    assert client.set_quota("trip", None).quota_bytes is None
-    client.upload([Photo("a.png", spell("a"))], collection="trip")
-    assert [(each.name, sum(each.images.values())) for each in client.collections()] == [("trip", 1)]
-    with pytest.raises(ServiceError, match="--with-photos"):
-        client.drop_collection("trip")
-    client.drop_collection("trip", with_photos=True)
-    assert client.collections() == []
+def test_both_clients_have_all_calls_and_describe_them() -> None:
+    for name in ("search", "upload", "collections", "drop_collection"):
+        for kind in (Client, AsyncClient):
+            assert getattr(kind, name).__doc__
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_not_a_url(kind: type[Client]) -> None:
+    with pytest.raises(ServiceError, match="is not a URL"):
+        kind("http://[::1")
