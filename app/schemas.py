@@ -8,10 +8,48 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 ImageStatus = Literal["queued", "processing", "indexed", "failed"]
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Bytes = Annotated[int, Field(ge=0, le=2**63 - 1)]
-Word = Annotated[str, StringConstraints(max_length=200)]
+QueryText = Annotated[str, StringConstraints(max_length=200)]
+MinScore = Annotated[float, Field(ge=-1, le=1)] | Literal["suggested"]
 CollectionName = Annotated[
     str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
+
+
+SEARCH_EXAMPLE: dict[str, Any] = {
+    "query": "Coffee",
+    "words": ["coffee"],
+    "excluded": [],
+    "ignored": [],
+    "total": 1,
+    "suggested_min_score": 0.6497,
+    "took_ms": {"encode": 2.7, "index": 3.1, "database": 4.0, "total": 9.9},
+    "hits": [
+        {
+            "image": {
+                "id": 7,
+                "name": "sign.jpg",
+                "collection": "default",
+                "width": 1280,
+                "height": 720,
+                "metadata": {"year": 2024},
+                "taken_at": "2024-05-01T10:00:00Z",
+                "url": "/images/7/file",
+                "thumbnail_url": "/images/7/thumbnail",
+            },
+            "score": 0.98,
+            "boxes": [
+                {
+                    "id": 91,
+                    "word": "coffee",
+                    "box": [10, 20, 210, 80],
+                    "quad": [[10, 20], [210, 20], [210, 80], [10, 80]],
+                    "score": 0.98,
+                    "text": "COFFEE",
+                }
+            ],
+        }
+    ],
+}
 
 
 class Problem(BaseModel):
@@ -95,27 +133,35 @@ class ProposalList(BaseModel):
 
 
 class BoxOut(BaseModel):
-    """A matching text region; `score` is its similarity to the query, in [-1, 1]."""
+    """A text region that matches a word of the query; `score` is its similarity to it, in [-1, 1]."""
 
+    id: int = Field(description="Of the region, as in the list of the photo's proposals.")
+    word: str = Field(description="Of the query, folded; of a phrase all words, if one region shows them.")
     box: list[float]
     quad: list[list[float]]
     score: float
-    text: str
+    text: str = Field(description="What was read there; it may be wrong or empty.")
 
 
 class HitOut(BaseModel):
-    """A photo of the ranking; `score` is that of its best region, -1 if it has none."""
+    """A photo of the ranking; `score` is the mean over the words of the query, -1 without any text."""
 
     image: ImageBrief
     score: float
-    boxes: list[BoxOut]
+    boxes: list[BoxOut] = Field(description="One for each word of the query, then others by score.")
 
 
 class SearchAnswer(BaseModel):
     """One page of the ranking; `total` counts the photos of all pages."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [SEARCH_EXAMPLE]})
+
     query: str
+    words: list[str] = Field(description="What is looked for, folded.")
+    excluded: list[str] = Field(description="What a photo must not show, folded.")
+    ignored: list[str] = Field(description="Characters of the query that the network does not know.")
     total: int
+    suggested_min_score: float = Field(description="From here on nine in ten photos are likely right.")
     took_ms: dict[str, float]
     hits: list[HitOut]
 
@@ -123,10 +169,12 @@ class SearchAnswer(BaseModel):
 class SearchRequest(BaseModel):
     """Several queries at once."""
 
-    queries: list[Word] = Field(min_length=1, max_length=100)
+    model_config = ConfigDict(json_schema_extra={"examples": [{"queries": ["coffee", "hotel"], "limit": 5}]})
+
+    queries: list[QueryText] = Field(min_length=1, max_length=100)
     limit: int = Field(20, ge=1, le=1000)
     offset: int = Field(0, ge=0, le=10**9)
-    min_score: float | None = Field(None, ge=-1, le=1)
+    min_score: MinScore | None = None
     collection: CollectionName | None = None
 
 

@@ -4,7 +4,6 @@ Order of locks, so that no two transactions wait for each other: first `lock_byt
 in the change table (`changes.record`) as the last thing before the commit.
 """
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +18,7 @@ from sqlalchemy.orm import Session
 from indexer import changes
 from indexer.database import QUEUE_CHANNEL, notify
 from indexer.errors import NotFound
+from indexer.folding import fold, trigrams
 from indexer.tables import Collection, Image, IndexState, Job, JobImage, Proposal
 
 if TYPE_CHECKING:  # importing torch takes seconds
@@ -298,22 +298,16 @@ def _proposal_rows(image_id: int, model_version: str, proposals: "Proposals") ->
     return rows
 
 
-def fold(transcript: str) -> str:
-    """Return what of a transcript counts when it is compared: letters and digits, small, without accents."""
-    decomposed = unicodedata.normalize("NFKD", transcript).casefold()
-    return "".join(character for character in decomposed if character.isalpha() or character.isdecimal())
-
-
-def trigrams(folded: str) -> list[str]:
-    """Return all runs of three characters of a folded transcript between `^` and `$`, each once, sorted."""
-    marked = f"^{folded}$" if folded else ""
-    return sorted({marked[start : start + 3] for start in range(len(marked) - 2)})
-
-
 def get_proposals(session: Session, *, proposal_ids: Sequence[int]) -> dict[int, Proposal]:
     """Return proposals by id, without their embeddings; ids that do not exist are left out."""
     rows = session.scalars(select(Proposal).where(Proposal.id.in_(proposal_ids)))
     return {proposal.id: proposal for proposal in rows}
+
+
+def get_quads(session: Session, *, proposal_ids: Sequence[int]) -> dict[int, NDArray[np.float64]]:
+    """Return the corners (4, 2) of proposals by id, in pixels; ids that do not exist are left out."""
+    rows = session.execute(select(Proposal.id, Proposal.quad).where(Proposal.id.in_(proposal_ids)))
+    return {proposal_id: np.reshape(quad, (4, 2)) for proposal_id, quad in rows}
 
 
 def list_proposals(session: Session, *, image_id: int) -> list[Proposal]:

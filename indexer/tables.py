@@ -127,7 +127,7 @@ class Proposal(Table):
     """One text region of a photo, as one model version sees it.
 
     `box` is [x0, y0, x1, y1] and `quad` four corners [x, y, ...], in pixels of the upright original.
-    `folded` is the transcript as `queries.fold` leaves it, `trigrams` the index of its parts.
+    `folded` is the transcript as `folding.fold` leaves it, `trigrams` the index of its parts.
     """
 
     __tablename__ = "proposals"

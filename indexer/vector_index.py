@@ -64,6 +64,15 @@ class VectorIndex(Protocol):
             ValueError: the queries have another shape or are not finite, or `limit` is negative.
         """
 
+    def best(self, queries: Vectors, allowed: Allowed = None) -> tuple[Ids, Vectors]:
+        """Return the ids (M,) of all images, ascending, and the score (Q, M) of each for each query.
+
+        Scores are those of `search`. With `allowed`, only those images count.
+
+        Raises:
+            ValueError: the queries have another shape or are not finite.
+        """
+
     def count(self, allowed: Allowed = None) -> int:
         """Return how many images there are, with or without proposals; only allowed ones if given."""
 
@@ -179,14 +188,31 @@ class FaissIndex:
             order = np.lexsort((image_ids, -best, bare))[:limit]
             return [found[owners[i]][0].match(positions[i], scores[owners[i]]) for i in order]
 
+    def best(self, queries: Vectors, allowed: Allowed = None) -> tuple[Ids, Vectors]:
+        """See `VectorIndex.best`."""
+        queries = _checked_queries(queries, 0, self._dimension)
+        with self._lock.read():
+            found = [(segment, mask) for segment, mask in self._masks(_as_ids(allowed)) if mask.any()]
+            image_ids = [np.empty(0, np.int64), *(segment.image_ids[mask] for segment, mask in found)]
+            best = np.empty((len(queries), sum(map(len, image_ids))), np.float32)
+            for query, row in zip(queries, best, strict=True):
+                scores = zip(found, self._scores(found, query, 0), strict=True)
+                row[:] = np.concatenate([row[:0], *(s.best(rows)[mask] for (s, mask), rows in scores)])
+        ids = np.concatenate(image_ids)
+        order = np.argsort(ids)
+        return ids[order], best[:, order]
+
     def _scores(self, found: list[tuple[Segment, Mask]], query: Vectors, limit: int) -> list[Vectors]:
-        """Return the scores of the rows of each segment, at least those of the best `limit` images."""
+        """Return the scores of the rows of each segment, at least those of the best `limit` images.
+
+        Without a limit (0) those of all allowed images.
+        """
 
         def scan(images: Sequence[Mask | None]) -> list[Vectors]:
             jobs = zip(found, images, strict=True)
             return list(self._pool.map(lambda job: job[0][0].scores(query, job[1]), jobs))
 
-        everything = [None] * len(found)
+        everything = [mask if mask.mean() < MAX_LEFT_SHARE else None for _, mask in found]
         with_text = [mask & (segment.counts > 0) for segment, mask in found]
         few = 0 < limit < MAX_LEFT_SHARE * sum(map(np.count_nonzero, with_text))
         if self._basis is None or len(found) < MIN_SEGMENTS or not few:
@@ -276,6 +302,15 @@ class ExactIndex:
             sorted(matches, key=lambda m: (not m.proposals, -m.score, m.image_id))[:limit]
             for matches in found
         ]
+
+    def best(self, queries: Vectors, allowed: Allowed = None) -> tuple[Ids, Vectors]:
+        """See `VectorIndex.best`."""
+        ids = np.array(self._known(allowed), np.int64)
+        scores = [
+            [self._match(image_id, query).score for image_id in ids.tolist()]
+            for query in _checked_queries(queries, 0, self._dimension)
+        ]
+        return ids, np.array(scores, np.float32).reshape(len(scores), len(ids))
 
     def _match(self, image_id: int, query: Vectors) -> Match:
         ids, vectors = self._images[image_id]

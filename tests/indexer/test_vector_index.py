@@ -116,6 +116,13 @@ class FaissFollowsExact(RuleBasedStateMachine):
             check_same(mine, other)
             assert len(mine) == self.faiss.count(allowed) == self.exact.count(allowed)
         assert self.faiss.search(queries, limit, allowed) == [matches[:limit] for matches in found]
+        for index in (self.faiss, self.exact):
+            ids, scores = index.best(queries, allowed)
+            assert scores.shape == (len(seeds), len(ids))
+            for row, matches in zip(scores, found, strict=True):
+                known = {match.image_id: match.score for match in matches}
+                assert dict(zip(ids.tolist(), row.tolist(), strict=True)) == pytest.approx(known, abs=2e-3)
+            assert ids.tolist() == sorted(ids)
 
     @rule(watermark=st.integers(0, 2**63 - 1), first=st.sampled_from(["faiss", "exact"]))
     def save_and_load(self, watermark, first):
@@ -143,7 +150,26 @@ def test_nothing_is_found_in_an_empty_index(index):
     assert index.search(query_of(1), 10, {1}) == [[]]
     assert index.search(np.empty((0, DIMENSION), np.float32), 10) == []
     assert (len(index), index.count(None), index.image_ids().tolist()) == (0, 0, [])
+    ids, scores = index.best(query_of(1))
+    assert (ids.tolist(), scores.shape) == ([], (1, 0))
     index.delete(5)
+
+
+def test_few_allowed_images_are_scanned_alone(monkeypatch):
+    index = FaissIndex(DIMENSION, threads=1, segment_size=50)
+    for image_id in range(100):
+        index.put(image_id, [image_id], vectors_of(image_id))
+    scanned = []
+    scores = Segment.scores
+
+    def counting(self, query, images):
+        scanned.append(images.sum())
+        return scores(self, query, images)
+
+    monkeypatch.setattr(Segment, "scores", counting)
+    assert [match.image_id for match in index.search(query_of(7), 10, {7, 70})[0]] == [7, 70]
+    assert index.best(query_of(7), {7, 70})[0].tolist() == [7, 70]
+    assert sum(scanned) == 4  # of 100, twice
 
 
 def test_best_proposal_decides_and_those_within_a_tenth_follow(index):

@@ -21,6 +21,7 @@ from indexer.queue import Claimed
 from indexer.sandbox import Sandbox
 from indexer.tables import Image
 from indexer.vector_index import FaissIndex
+from model.charset import Charset
 
 DIMENSION = 24
 MAX_PIXELS = 1_000_000
@@ -35,6 +36,7 @@ class RandomEncoder:
 
     version: str = "1" * 64
     dimension: int = DIMENSION
+    charset: Charset = field(default_factory=Charset)
     query_basis: None = None
     broken: str = "?"
     too_many: int = 1000

@@ -5,6 +5,7 @@ import pytest
 from indexer import pipeline
 from indexer.errors import InvalidQuery, NotFound, NotReady
 from indexer.follower import Follower
+from indexer.hits import Hit
 from indexer.search import SearchResult, search
 from tests.integration.conftest import Gallery, RandomEncoder
 
@@ -27,7 +28,7 @@ def _search(gallery: Gallery, follower: Follower, *words: str, **options: object
 def test_every_photo_is_ranked_and_the_best_has_its_box(gallery: Gallery, follower: Follower) -> None:
     found = _search(gallery, follower, "coffee")
     (result,) = found.results
-    assert (result.query, result.total) == ("coffee", 4)
+    assert (result.query.text, result.total) == ("coffee", 4)
     assert [hit.image.id for hit in result.hits[:2]] == [1, 3]
     best, last = result.hits[0], result.hits[-1]
     assert (best.image.name, best.image.collection.name) == ("café.png", "default")
@@ -57,9 +58,113 @@ def test_pages_make_up_the_ranking(gallery: Gallery, follower: Follower) -> None
     assert {page.total for page in pages} == {4}
 
 
+TEXTS = [
+    "coffee shop",  # together
+    "coffee wet zebra hotel lamps shop",  # both, apart
+    "shop coffee",  # in the other order
+    "coffee",
+    "shop bar",
+    "zebra",
+    "",
+]
+
+
+@pytest.fixture
+def streets(gallery: Gallery) -> Follower:
+    """Photos 1 to 7 that show TEXTS."""
+    for number, words in enumerate(TEXTS):
+        gallery.add(words, name=f"{number}.png")
+    gallery.index_all()
+    return gallery.follower()
+
+
+def _ids(gallery: Gallery, follower: Follower, query: str, **options: object) -> list[int]:
+    (result,) = _search(gallery, follower, query, **options).results
+    return [hit.image.id for hit in result.hits]
+
+
+def _read(hit: Hit) -> list[tuple[str, str]]:
+    return [(box.word, box.text) for box in hit.boxes[:2]]
+
+
+def test_photos_with_all_words_come_first_then_those_with_some(gallery: Gallery, streets: Follower) -> None:
+    (result,) = _search(gallery, streets, "coffee shop").results
+    assert [hit.image.id for hit in result.hits][:3] == [1, 2, 3]  # of one score: by id
+    assert {hit.image.id for hit in result.hits[3:5]} == {4, 5}
+    assert [hit.image.id for hit in result.hits[5:]] == [6, 7]
+    assert result.hits[0].score == pytest.approx(1, abs=1e-3)
+    assert [(box.word, box.text) for box in result.hits[0].boxes[:2]] == [
+        ("coffee", "coffee"),
+        ("shop", "shop"),
+    ]
+    assert (result.hits[-1].score, result.hits[-1].boxes) == (-1, [])
+    assert result.total == 7
+
+
+def test_score_of_several_words_is_the_mean_of_their_best(gallery: Gallery, streets: Follower) -> None:
+    scores = [
+        {hit.image.id: hit.score for hit in result.hits}
+        for result in _search(gallery, streets, "zebra", "coffee", "zebra coffee").results
+    ]
+    for image_id, score in scores[2].items():
+        assert score == pytest.approx((scores[0][image_id] + scores[1][image_id]) / 2, abs=1e-4)
+
+
+def test_words_of_a_phrase_stand_together(gallery: Gallery, streets: Follower) -> None:
+    (result,) = _search(gallery, streets, '"coffee shop"').results
+    scores = {hit.image.id: hit.score for hit in result.hits}
+    assert result.hits[0].image.id == 1
+    assert scores[1] == pytest.approx(1, abs=1e-3)
+    assert 0.7 - 1e-3 <= scores[2] < 0.8  # apart
+    assert scores[3] < 0.8  # in the other order
+    assert [(box.word, box.text) for box in result.hits[0].boxes[:2]] == [
+        ("coffee", "coffee"),
+        ("shop", "shop"),
+    ]
+    assert (result.hits[-1].image.id, result.hits[-1].score) == (7, -1)
+
+
+def test_a_region_that_reads_as_the_whole_phrase_counts(gallery: Gallery) -> None:
+    gallery.add("coffee zebra hotel lamps shop")
+    gallery.add("coffeeshop")  # how the index keeps a line
+    gallery.index_all()
+    (result,) = _search(gallery, gallery.follower(), '"coffee shop"').results
+    best = result.hits[0]
+    assert (best.image.id, best.boxes[0].word, best.boxes[0].text) == (2, "coffee shop", "coffeeshop")
+    assert best.score == best.boxes[0].score == pytest.approx(1, abs=1e-3)
+
+
+def test_excluded_words_leave_photos_out(gallery: Gallery, streets: Follower) -> None:
+    assert set(_ids(gallery, streets, "coffee -shop")) == {4, 6, 7}
+    assert set(_ids(gallery, streets, 'coffee -"coffee shop"')) >= {2, 3, 4}
+    assert 1 not in _ids(gallery, streets, 'coffee -"coffee shop"')
+    assert _ids(gallery, streets, "coffee -coffee") == [5, 6, 7]
+
+
+@pytest.mark.parametrize("query", ["coffee shop", '"coffee shop"', "coffee shop -zebra", "coffee bar zebra"])
+def test_pages_of_any_query_make_up_its_ranking(gallery: Gallery, streets: Follower, query: str) -> None:
+    whole = _ids(gallery, streets, query)
+    pages = [_ids(gallery, streets, query, limit=2, offset=offset) for offset in range(0, 8, 2)]
+    assert [image_id for page in pages for image_id in page] == whole
+    assert _ids(gallery, streets, query) == whole
+
+
+def test_suggested_score_keeps_what_is_likely_right(gallery: Gallery, streets: Follower) -> None:
+    (result,) = _search(gallery, streets, "coffee", min_score="suggested").results
+    assert {hit.image.id for hit in result.hits} == {1, 2, 3, 4}
+    assert 0 < result.suggested_min_score < 1
+    (same,) = _search(gallery, streets, "coffee", min_score=result.suggested_min_score).results
+    assert [hit.image.id for hit in same.hits] == [hit.image.id for hit in result.hits]
+    (short,) = _search(gallery, streets, "to").results
+    assert short.suggested_min_score > result.suggested_min_score
+    (both,) = _search(gallery, streets, "to coffee").results
+    mean = (short.suggested_min_score + result.suggested_min_score) / 2
+    assert both.suggested_min_score == pytest.approx(mean)
+
+
 def test_several_queries_at_once(gallery: Gallery, follower: Follower) -> None:
     results = _search(gallery, follower, "hotel", "coffees").results
-    assert [result.query for result in results] == ["hotel", "coffees"]
+    assert [result.query.text for result in results] == ["hotel", "coffees"]
     assert [result.hits[0].image.id for result in results] == [4, 3]
 
 

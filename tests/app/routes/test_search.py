@@ -62,6 +62,33 @@ def test_many_queries_at_once_equal_one_by_one(gallery: TestClient) -> None:
         assert result["hits"] == gallery.get(f"/search?q={word}&limit=2").json()["hits"]
 
 
+def test_answer_says_how_the_query_was_understood(gallery: TestClient) -> None:
+    params = {"q": '"Coffee Shop" 5€ -Tea'}
+    answer = gallery.get("/search", params=params).json()
+    assert answer["query"] == params["q"]
+    assert answer["words"] == ["coffee", "shop", "5"]
+    assert answer["excluded"] == ["tea"]
+    assert answer["ignored"] == ["€"]
+    assert answer["hits"][0]["image"]["name"] == "0.png"
+
+
+def test_suggested_score_can_be_asked_for(gallery: TestClient) -> None:
+    answer = gallery.get("/search?q=zebra&min_score=suggested").json()
+    assert [hit["image"]["name"] for hit in answer["hits"]] == ["2.png"]
+    again = gallery.get(f"/search?q=zebra&min_score={answer['suggested_min_score']}").json()
+    assert again["hits"] == answer["hits"]
+
+
+def test_a_box_is_a_region_of_its_photo(gallery: TestClient) -> None:
+    hit = gallery.get("/search?q=shop coffee").json()["hits"][0]
+    listed = gallery.get(f"/images/{hit['image']['id']}/proposals").json()["items"]
+    known = {item["id"]: item["text"] for item in listed}
+    assert [(box["word"], known[box["id"]]) for box in hit["boxes"]] == [
+        ("shop", "shop"),
+        ("coffee", "coffee"),
+    ]
+
+
 def test_an_empty_gallery_has_no_hits(client: TestClient) -> None:
     assert client.get("/search?q=coffee").json()["hits"] == []
 
@@ -74,8 +101,14 @@ def test_an_empty_gallery_has_no_hits(client: TestClient) -> None:
         "q=%F0%9F%98%80",  # an emoji
         "q=%00",  # NUL
         "q=" + "x" * 10_000,  # very long
-        "q=%zz",  # malformed escape
+        "q=%",  # malformed escape
         "q=%ff%fe",  # not UTF-8
+        "q=-",  # nothing but a minus
+        "q=%22",  # a lone quote
+        "q=-a",  # nothing to look for
+        "q=" + "a+" * 50,  # too many words
+        "q=%D0%BA%D0%BE%D1%84%D0%B5",  # a script that the network does not know
+        "q=a&min_score=sugested",
         "q=a&limit=-1",
         "q=a&limit=1001",
         "q=a&limit=x",

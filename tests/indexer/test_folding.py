@@ -1,6 +1,6 @@
 import pytest
 
-from indexer.queries import fold, trigrams
+from indexer.folding import fold, trigrams
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,82 @@
+"""What people type, taken apart: `coffee "to go" -tea`.
+
+Words stand between spaces; a phrase between double quotes; a minus before either excludes it. A quote that is
+never closed runs to the end, as while typing. Inside a word punctuation counts for nothing: `24/7` is `247`.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from indexer.errors import InvalidQuery
+from indexer.folding import fold
+from model.charset import Charset
+
+MAX_WORDS = 16
+_QUOTES = str.maketrans(dict.fromkeys("“”„‟«»＂", '"'))
+_PART = re.compile(r'(-?)(?:"([^"]*)(?:"|$)|(\S+))')
+_PUNCTUATION = "PZCM"  # Unicode's categories: punctuation, spaces, control characters, accents
+
+
+@dataclass(frozen=True)
+class Term:
+    """A word, or the words of a phrase in their order, folded."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query taken apart.
+
+    Attributes:
+        text: As it was typed.
+        terms: What a photo should show; at least one.
+        excluded: What it must not show.
+        ignored: Letters, digits and symbols that the network does not know, each once.
+    """
+
+    text: str
+    terms: tuple[Term, ...]
+    excluded: tuple[Term, ...]
+    ignored: tuple[str, ...]
+
+    @property
+    def words(self) -> list[str]:
+        """The words a photo should show, in their order."""
+        return [word for term in self.terms for word in term.words]
+
+
+def parse(text: str, charset: Charset) -> Query:
+    """Take a query apart.
+
+    Args:
+        text: What was typed.
+        charset: Characters that the network knows.
+
+    Raises:
+        InvalidQuery: It has no word to look for, or more words than 16.
+    """
+    terms: list[Term] = []
+    excluded: list[Term] = []
+    for minus, quoted, plain in _PART.findall(text.translate(_QUOTES)):
+        words = [fold(word) for word in (plain or quoted).split()]
+        if known := tuple(word for word in words if charset.fold(word)):
+            (excluded if minus else terms).append(Term(known))
+    if not terms:
+        hint = f"of {charset.characters[:80]}, or of their capitals and accented forms"
+        if excluded:
+            raise InvalidQuery(f"a query needs a word to look for beside those to leave out: a letter {hint}")
+        raise InvalidQuery(f"a query needs a letter or a digit {hint}")
+    if sum(len(term.words) for term in [*terms, *excluded]) > MAX_WORDS:
+        raise InvalidQuery(f"a query may have {MAX_WORDS} words at most")
+    return Query(text, tuple(terms), tuple(excluded), _unknown(text, charset))
+
+
+def _unknown(text: str, charset: Charset) -> tuple[str, ...]:
+    strange = (
+        character
+        for character in unicodedata.normalize("NFC", text)
+        if not charset.fold(character) and unicodedata.category(character)[0] not in _PUNCTUATION
+    )
+    return tuple(dict.fromkeys(strange))

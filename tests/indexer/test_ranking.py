@@ -1,0 +1,121 @@
+"""The ranking of whole queries, on an index of a few images."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pytest
+
+from indexer import ranking
+from indexer.phrases import Quad
+from indexer.query_language import parse
+from indexer.segment import Vectors
+from indexer.vector_index import ExactIndex, FaissIndex, VectorIndex
+from model.calibration import Calibration
+from model.charset import Charset
+
+WORDS = {"coffee": 0, "shop": 1, "tea": 2, "coffeeshop": 3, "greentea": 4, "green": 5}
+CALIBRATION = Calibration((0.8,))
+
+
+def vector(**parts: float) -> Vectors:
+    """Return a vector with these similarities to words."""
+    found = np.zeros(8, np.float32)
+    for word, similarity in parts.items():
+        found[WORDS[word]] = similarity
+    return found
+
+
+EMBEDDINGS = {word: vector(**{word: 1.0}) for word in WORDS}
+
+
+def quads_at(places: Mapping[int, float]) -> ranking.ReadQuads:
+    def read(ids: Sequence[int]) -> dict[int, Quad]:
+        return {
+            key: np.array([[x, 0], [x + 40, 0], [x + 40, 10], [x, 10]], float)
+            for key, x in places.items()
+            if key in ids
+        }
+
+    return read
+
+
+@pytest.fixture(params=["exact", "faiss"])
+def index(request: pytest.FixtureRequest) -> VectorIndex:
+    return ExactIndex(8) if request.param == "exact" else FaissIndex(8, threads=1, segment_size=3)
+
+
+def rank(index: VectorIndex, text: str, places: Mapping[int, float] | None = None) -> list[tuple[int, float]]:
+    query = parse(text, Charset())
+    scores = ranking.score(index, query, EMBEDDINGS, None, quads_at(places or {}))
+    totals = ranking.total(query, scores.terms)
+    return [
+        (int(scores.image_ids[place]), round(float(totals[place]), 3))
+        for place in ranking.order(query, scores, CALIBRATION)
+    ]
+
+
+def test_photos_that_likely_show_all_words_come_before_a_higher_mean(index: VectorIndex) -> None:
+    index.put(1, [10], [vector(coffee=1, shop=0.75)])  # shop is below the cut
+    index.put(2, [20, 21], [vector(coffee=0.8125), vector(shop=0.8125)])
+    index.put(3, [], np.empty((0, 8)))
+    index.put(4, [40], [vector(tea=1)])
+    index.put(5, [50, 51], [vector(coffee=0.8125), vector(shop=0.8125)])
+    assert rank(index, "coffee shop") == [(2, 0.812), (5, 0.812), (1, 0.875), (4, 0.0), (3, -1.0)]
+
+
+def test_one_word_is_ranked_as_by_the_index(index: VectorIndex) -> None:
+    for image_id, similarity in enumerate([0.5, 0.875, 0.75, 0.875]):
+        index.put(image_id, [image_id], [vector(coffee=similarity)])
+    (matches,) = index.search(EMBEDDINGS["coffee"][None], 10)
+    assert rank(index, "coffee") == [(match.image_id, match.score) for match in matches]
+
+
+def test_phrase_weighs_as_many_words_as_it_has(index: VectorIndex) -> None:
+    index.put(1, [10, 11, 12], [vector(coffee=1), vector(shop=1), vector(tea=0.25)])
+    assert rank(index, '"coffee shop" tea', {10: 0, 11: 45}) == [(1, 0.75)]
+
+
+def test_phrase_is_looked_for_where_its_words_are_best(index: VectorIndex) -> None:
+    for image_id in (1, 2, 3):
+        index.put(image_id, [10 * image_id, 10 * image_id + 1], [vector(coffee=1), vector(shop=1)])
+    index.put(9, [], np.empty((0, 8)))
+    places = {10: 0, 11: 45, 20: 0, 21: 500, 30: 0, 31: 45}
+    assert rank(index, '"coffee shop"', places) == [(1, 1.0), (3, 1.0), (2, 0.7), (9, -1.0)]
+
+
+def test_beyond_those_words_count_as_apart(index: VectorIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking, "PLACED_PHOTOS", 1)
+    for image_id in (1, 2):
+        index.put(image_id, [10 * image_id, 10 * image_id + 1], [vector(coffee=1), vector(shop=1)])
+    index.put(3, [30], [vector(coffee=-1, shop=-1, tea=0.5)])
+    places = {10: 0, 11: 45, 20: 0, 21: 45}
+    assert rank(index, '"coffee shop"', places)[:2] == [(1, 1.0), (2, 0.7)]
+    assert all(score >= -1 for _, score in rank(index, '"coffee shop"', places))
+
+
+def test_line_that_reads_as_the_phrase_counts_as_it(index: VectorIndex) -> None:
+    index.put(1, [10], [vector(coffee=0.5, shop=0.5, coffeeshop=0.9375)])
+    assert rank(index, '"coffee shop"', {10: 0}) == [(1, 0.938)]
+
+
+def test_region_deleted_meanwhile_is_no_place(index: VectorIndex) -> None:
+    index.put(1, [10, 11], [vector(coffee=1), vector(shop=1)])
+    assert rank(index, '"coffee shop"', {10: 0}) == [(1, 0.7)]
+
+
+def test_photos_that_show_what_is_excluded_are_left_out(index: VectorIndex) -> None:
+    index.put(1, [10, 11], [vector(coffee=1), vector(tea=0.875)])
+    index.put(2, [20, 21], [vector(coffee=1), vector(tea=0.75)])  # below the cut
+    index.put(3, [], np.empty((0, 8)))
+    assert [image_id for image_id, _ in rank(index, "coffee -tea")] == [2, 3]
+
+
+def test_an_empty_index_has_an_empty_ranking(index: VectorIndex) -> None:
+    assert rank(index, '"coffee shop" tea -green') == []
+
+
+def test_suggested_score_is_the_mean_of_the_words() -> None:
+    calibration = Calibration((0.9, 0.8, 0.7, 0.6))
+    query = parse('"abcd abcd" ab', Charset())
+    assert ranking.suggested_cut(query, calibration) == pytest.approx((0.6 + 0.6 + 0.8) / 3)
+    assert ranking.term_cut(query.terms[0], calibration) == pytest.approx(0.6)
