@@ -15,9 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from model.paper.network import PaperConfig, PaperNetwork
 from model.retriever import Retriever, RetrieverConfig
 from model.runtime import Converted
 
+Network = Retriever | PaperNetwork
 EIGHT_BITS, ENDINGS, QUERY_BASIS = "openvino.", ("xml", "bin"), "query_basis"
 DEFAULT_CHECKPOINT = Path(__file__).parent / "weights" / "accurate.safetensors"
 
@@ -44,30 +46,41 @@ class Checkpoint:
     """A trained network.
 
     Attributes:
-        retriever: The module in evaluation mode.
+        network: The module in evaluation mode.
         version: Its identity, the SHA-256 of the file.
         card: Free-form notes of its training.
         extras: What makes it fast.
     """
 
-    retriever: Retriever
+    network: Network
     version: str
     card: dict[str, Any]
     extras: Extras
 
+    @property
+    def retriever(self) -> Retriever:
+        """The network, for what works on the preset `accurate` only.
 
-def save(path: Path, retriever: Retriever, card: dict[str, Any], extras: Extras | None = None) -> None:
+        Raises:
+            CheckpointError: it is of another preset.
+        """
+        if not isinstance(self.network, Retriever):
+            raise CheckpointError("this needs a checkpoint of the preset accurate, but this one is of paper")
+        return self.network
+
+
+def save(path: Path, network: Network, card: dict[str, Any], extras: Extras | None = None) -> None:
     """Write a network to `path`, which is replaced at once.
 
     Args:
         path: File to write.
-        retriever: Network; floating-point tensors are stored as float16.
+        network: Floating-point tensors are stored as float16.
         card: JSON-able notes: preset, score threshold, recipe, figures.
         extras: What makes it fast.
     """
     tensors = {
         name: (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
-        for name, tensor in retriever.state_dict().items()
+        for name, tensor in network.state_dict().items()
     }
     extras = extras or Extras()
     for name, parts in extras.eight_bits.items():
@@ -76,7 +89,8 @@ def save(path: Path, retriever: Retriever, card: dict[str, Any], extras: Extras 
     if extras.query_basis is not None:
         tensors[QUERY_BASIS] = extras.query_basis.half().contiguous()
     # One entry: the library writes several in random order, and the file's hash is the version.
-    header = {"config": retriever.config.to_dict(), "card": card}
+    preset = "accurate" if isinstance(network, Retriever) else "paper"
+    header = {"preset": preset, "config": network.config.to_dict(), "card": card}
     temporary = path.with_name(path.name + ".part")
     save_file(tensors, temporary, {"glyphseek": json.dumps(header)})
     temporary.chmod(0o644)  # safetensors makes it private
@@ -95,14 +109,23 @@ def load(path: Path = DEFAULT_CHECKPOINT) -> Checkpoint:
             header = json.loads((file.metadata() or {})["glyphseek"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         extras = _take_extras(tensors)
-        retriever = Retriever(RetrieverConfig.from_dict(header["config"]))
-        retriever.load_state_dict(
+        network = _build(header)
+        network.load_state_dict(
             {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
         )
         card = header["card"]
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as exc:
         raise CheckpointError(f"{path.name} is not a glyphseek checkpoint: {exc}") from exc
-    return Checkpoint(retriever.eval().requires_grad_(False), version, card, extras)
+    return Checkpoint(network.eval().requires_grad_(False), version, card, extras)
+
+
+def _build(header: dict[str, Any]) -> Network:
+    preset, config = header.get("preset", "accurate"), header["config"]  # the first files name none
+    if preset == "accurate":
+        return Retriever(RetrieverConfig.from_dict(config))
+    if preset == "paper":
+        return PaperNetwork(PaperConfig.from_dict(config))
+    raise ValueError(f"its preset is {preset!r}")
 
 
 def _take_extras(tensors: dict[str, Tensor]) -> Extras:
@@ -116,6 +139,6 @@ def _take_extras(tensors: dict[str, Tensor]) -> Extras:
     return Extras(eight_bits, None if basis is None else basis.float())
 
 
-def parameter_count(retriever: torch.nn.Module) -> int:
+def parameter_count(network: torch.nn.Module) -> int:
     """Return the number of trained numbers of a network."""
-    return sum(parameter.numel() for parameter in retriever.parameters())
+    return sum(parameter.numel() for parameter in network.parameters())

@@ -41,6 +41,23 @@ class Proposals:
     embeddings: NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Search:
+    """How photos are searched for text.
+
+    Attributes:
+        longer_sides: Sizes in pixels; what is found at several is pooled.
+        min_score: Detector score below which a region is no proposal.
+        max_proposals: At most so many a photo.
+        batch: Photos of one size that are searched at once.
+    """
+
+    longer_sides: tuple[int, ...]
+    min_score: float
+    max_proposals: int
+    batch: int
+
+
 class Reading(NamedTuple):
     """What a crop says, and its sequence (F, T)."""
 

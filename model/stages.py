@@ -3,19 +3,20 @@
 from torch import Tensor, nn
 
 from model.detector import activate
+from model.paper.network import PaperNetwork
 from model.retriever import Retriever
 
 
 class WordEmbedding(nn.Module):
     """Words to embeddings."""
 
-    def __init__(self, retriever: Retriever) -> None:
+    def __init__(self, network: Retriever | PaperNetwork) -> None:
         super().__init__()
-        self.retriever = retriever
+        self.network = network
 
     def forward(self, numbers: Tensor, stretch: Tensor) -> Tensor:
         """See `Retriever.embed_words`."""
-        return self.retriever.embed_words(numbers, stretch)
+        return self.network.embed_words(numbers, stretch)
 
 
 class Detection(nn.Module):

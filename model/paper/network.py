@@ -27,11 +27,13 @@ class PaperConfig:
         charset: Characters that can be searched for and read.
         width: 2 C: channels of pyramid, head and branches; a quarter is that of the stem. A multiple of 8.
         steps: T, width of a region's features and length of an embedding in time.
+        reading: Whether there is a classifier of characters, which the CTC loss needs.
     """
 
     charset: str = LATIN
     width: int = 256
     steps: int = 15
+    reading: bool = True
 
     @property
     def channels(self) -> int:
@@ -77,17 +79,17 @@ class PaperNetwork(nn.Module):
         self.align = MultiScaleRoIAlign(names, (ROI_HEIGHT, config.steps), 1)
         self.image_branch = ImageS2SM(config.width, config.channels)
         self.text_branch = TextBranch(len(config.charset), config.width, config.channels, config.steps)
-        self.classifier = nn.Linear(config.channels, len(config.charset) + 1)
+        self.classifier = nn.Linear(config.channels, len(config.charset) + 1) if config.reading else None
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """Map RGB pictures (B, 3, H, W) in 0-255, sides multiples of 32, to P2 to P7 and points (B, P, 6)."""
         maps: list[Tensor] = self.trunk(images)
         return maps, self.head(maps[1:])
 
-    def read_regions(
+    def embed_regions(
         self, maps: Sequence[Tensor], regions: Sequence[Tensor], size: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
-        """Return sequences (N, T, C) and character logits (N, T, 1 + characters), blank first.
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return embeddings (N, T * C) and character logits (N, T, 1 + characters), blank first.
 
         Args:
             maps: Of the trunk, P2 to P7.
@@ -96,15 +98,9 @@ class PaperNetwork(nn.Module):
         """
         levels = OrderedDict((str(index), maps[index].float()) for index in range(ROI_LEVELS))
         features = self.align(levels, list(regions), [size] * len(regions))
-        sequences = self.image_branch(features).float()
-        return sequences, self.classifier(sequences)
-
-    def embed_regions(
-        self, maps: Sequence[Tensor], regions: Sequence[Tensor], size: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
-        """Return embeddings (N, T * C) and character logits of regions; see `read_regions`."""
-        sequences, logits = self.read_regions(maps, regions, size)
-        return embed(sequences), logits
+        sequences = self.image_branch(features)
+        logits = self.classifier(sequences).float() if self.classifier else None
+        return embed(sequences.float()), logits
 
     def embed_words(self, numbers: Tensor, stretch: Tensor) -> Tensor:
         """Map words, as `stretch_words` prepares them, to embeddings (N, T * C)."""

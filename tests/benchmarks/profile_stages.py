@@ -4,8 +4,7 @@
 
 Runs the service's own functions on the photos of a folder, with stop watches around the stages; nothing
 overlaps, so the sum is more than the service needs. Processor time is that of this process alone, without
-sandbox and database. Reading and embedding are one network: what the embedding takes is measured by running
-the reading once more without it.
+sandbox and database.
 """
 
 import argparse
@@ -23,10 +22,8 @@ from unittest import mock
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sqlalchemy import Engine
-from torch import Tensor
 
 from app.ingest import find_photos
 from indexer import images, intake, pipeline, queries, queue, versions
@@ -35,8 +32,7 @@ from indexer.blobs import BlobStore
 from indexer.database import create_engine, migrate, session_scope
 from indexer.embedded import EmbeddedPostgres
 from indexer.sandbox import Sandbox
-from model import encoder as network
-from model import runtime
+from model import finder
 from model.encoder import Encoder
 from model.photo import WorkingPhoto
 from tests.benchmarks import measuring
@@ -95,7 +91,7 @@ def main() -> None:
         engine, blobs = create_engine(postgres.url), BlobStore(Path(folder) / "photos")
         encoder.encode_images([images.decode(path, MAX_PIXELS) for path in warm_up[:1]])
         with Sandbox(max_pixels=MAX_PIXELS, processes=1) as sandbox, ExitStack() as stack:
-            _watch(watch, stack, sandbox, encoder, options.threads)
+            _watch(watch, stack, sandbox, encoder)
             encoder.encode_images([images.decode(path, MAX_PIXELS) for path in warm_up])
             watch.seconds.clear()
             proposals = _index(engine, blobs, sandbox, encoder, paths)
@@ -103,39 +99,25 @@ def main() -> None:
     _report(watch, len(paths), proposals, options.json)
 
 
-def _watch(watch: StopWatch, stack: ExitStack, sandbox: Sandbox, encoder: Encoder, threads: int) -> None:
+def _watch(watch: StopWatch, stack: ExitStack, sandbox: Sandbox, encoder: Encoder) -> None:
     """Put stop watches around the stages; the networks must be compiled already."""
     watch.wrap(stack, sandbox, "call", "sandbox")
     watch.wrap(stack, intake, "take_in", "take in: file, database")
     watch.wrap(stack, pipeline, "prepare", "prepare")
     watch.wrap(stack, BlobStore, "write_thumbnail", "write thumbnail")
     watch.wrap(stack, encoder, "encode_images", "rest of the encoder")
-    watch.wrap(stack, encoder, "_find", "detect: resize, select")
-    watch.wrap(stack, encoder, "_detect", "detect: network")
-    watch.wrap(stack, encoder, "_corners", "second look: sample")
-    watch.wrap(stack, encoder, "_look", "second look: network")
+    photos = encoder._photos
+    watch.wrap(stack, photos, "_find", "detect: resize, select")
+    watch.wrap(stack, photos, "_detect", "detect: network")
+    watch.wrap(stack, photos, "_corners", "second look: sample")
+    watch.wrap(stack, photos, "_look", "second look: network")
+    watch.wrap(stack, photos, "_reader", "read: network")
+    watch.wrap(stack, photos, "_embed", "embed: network")
     watch.wrap(stack, WorkingPhoto, "crops", "crop")
-    watch.wrap(stack, network, "read", "transcripts")
+    watch.wrap(stack, finder, "read", "transcripts")
     watch.wrap(stack, queue, "claim", "database: claim")
     watch.wrap(stack, queries, "finish_image", "database: statements")
     watch.wrap(stack, pipeline, "_store", "database: begin, commit")
-    both = watch.timed("read and embed", encoder._embed)
-    alone: list[Callable[..., Any]] = []
-
-    def embed(crops: Tensor) -> Any:
-        if not alone:
-            reader = runtime.Compiled(
-                encoder._retriever.recognizer,
-                [crops],
-                device=torch.device("cpu"),
-                engine="openvino",
-                threads=threads,
-            )
-            alone.append(watch.timed("read", reader))
-        alone[0](crops)
-        return both(crops)
-
-    stack.enter_context(mock.patch.object(encoder, "_embed", embed))
 
 
 def _index(engine: Engine, blobs: BlobStore, sandbox: Sandbox, encoder: Encoder, paths: list[Path]) -> int:
@@ -162,9 +144,7 @@ def _index(engine: Engine, blobs: BlobStore, sandbox: Sandbox, encoder: Encoder,
 
 
 def _report(watch: StopWatch, photos: int, proposals: int, json_path: Path | None) -> None:
-    seconds = dict(watch.seconds)
-    seconds["embed"] = seconds.pop("read and embed") - seconds["read"]
-    seconds = dict(sorted(seconds.items(), key=lambda item: -item[1][0]))
+    seconds = dict(sorted(watch.seconds.items(), key=lambda item: -item[1][0]))
     seconds["sum"] = np.sum([*seconds.values()], axis=0)
     rows = {
         stage: {

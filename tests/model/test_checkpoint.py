@@ -1,9 +1,12 @@
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from model import checkpoint
+from model.paper.network import PaperConfig, PaperNetwork
 from model.retriever import Retriever
 
 
@@ -16,6 +19,28 @@ def test_load_gives_back_what_was_saved(tiny: Retriever, tiny_checkpoint: Path) 
         assert torch.allclose(
             loaded.retriever.state_dict()[name].float(), tensor.float(), rtol=1e-3, atol=1e-3
         )
+
+
+def test_a_checkpoint_of_the_preset_paper_is_one_too(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = PaperNetwork(PaperConfig(charset="abc", width=16, steps=7))
+    path = tmp_path / "paper.safetensors"
+    checkpoint.save(path, network, {"min_score": 0.2})
+    loaded = checkpoint.load(path)
+    assert isinstance(loaded.network, PaperNetwork)
+    assert loaded.network.config == network.config
+    halves = {name: tensor.half().float() for name, tensor in network.state_dict().items()}
+    torch.testing.assert_close(loaded.network.state_dict(), halves)
+    assert not any(parameter.requires_grad for parameter in loaded.network.parameters())
+    with pytest.raises(checkpoint.CheckpointError, match="of the preset accurate, but this one is of paper"):
+        _ = loaded.retriever
+
+
+def test_an_unknown_preset_is_refused(tmp_path: Path) -> None:
+    header = {"glyphseek": json.dumps({"preset": "deluxe", "config": {}, "card": {}})}
+    save_file({"weight": torch.ones(1)}, tmp_path / "x.safetensors", header)
+    with pytest.raises(checkpoint.CheckpointError, match="its preset is 'deluxe'"):
+        checkpoint.load(tmp_path / "x.safetensors")
 
 
 def test_version_follows_the_content(tiny: Retriever, tmp_path: Path) -> None:

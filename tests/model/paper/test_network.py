@@ -12,12 +12,6 @@ def full() -> PaperNetwork:
     return PaperNetwork(PaperConfig())
 
 
-@pytest.fixture
-def narrow() -> PaperNetwork:
-    torch.manual_seed(0)
-    return PaperNetwork(PaperConfig(width=32)).eval()
-
-
 def shapes(module: torch.nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(parameter.shape) for name, parameter in module.named_parameters()}
 
@@ -71,6 +65,7 @@ def test_pyramid_and_classifier(full: PaperNetwork) -> None:
     coarse = [found[f"extra_blocks.{name}.weight"] for name in ("p6", "p7")]
     assert coarse == [(256, 256, 3, 3)] * 2
     assert not any("1.weight" in name for name in found)  # no norms
+    assert full.classifier is not None
     assert shapes(full.classifier) == {"weight": (37, 128), "bias": (37,)}
     assert sum(parameter.numel() for parameter in full.parameters()) == 33_852_011
 
@@ -83,6 +78,7 @@ def test_regions_and_words_become_unit_vectors_of_one_space(full: PaperNetwork) 
     assert points.shape == (1, 96 + 24 + 6 + 2 + 1, 6)
     assert regions.shape == (1, 1920)
     assert words.shape == (2, 1920)
+    assert logits is not None
     assert logits.shape == (1, 15, 37)
     torch.testing.assert_close(torch.cat([regions, words]).norm(dim=1), torch.ones(3))
 
@@ -101,7 +97,7 @@ def test_large_regions_come_from_coarse_maps(
     ]
     seen: list[torch.Tensor] = []
     narrow.image_branch.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    narrow.read_regions(maps, [torch.tensor([[50.0, 50, 50 + width, 50 + height]])], size)
+    narrow.embed_regions(maps, [torch.tensor([[50.0, 50, 50 + width, 50 + height]])], size)
     assert seen[0].shape == (1, 32, 4, 15)
     assert seen[0].unique().tolist() == [level]
 
@@ -111,7 +107,7 @@ def test_regions_are_sampled_once_in_each_of_4_x_15_cells(narrow: PaperNetwork) 
     maps[0][:] = torch.arange(32.0) * 4  # the place of each column in pixels
     seen: list[torch.Tensor] = []
     narrow.image_branch.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    narrow.read_regions(maps, [torch.tensor([[16.0, 8, 76, 24]])], (64, 128))
+    narrow.embed_regions(maps, [torch.tensor([[16.0, 8, 76, 24]])], (64, 128))
     torch.testing.assert_close(seen[0][0, 0, 2], 16 + (torch.arange(15) + 0.5) * 4)
 
 
@@ -120,9 +116,19 @@ def test_pictures_without_regions_give_none(narrow: PaperNetwork) -> None:
         maps, _ = narrow(torch.rand(2, 3, 64, 64) * 255)
         embeddings, logits = narrow.embed_regions(maps, [torch.zeros(0, 4)] * 2, (64, 64))
     assert embeddings.shape == (0, 15 * 16)
+    assert logits is not None
     assert logits.shape == (0, 15, 37)
 
 
 def test_the_configuration_survives_json() -> None:
     config = PaperConfig(charset="abc", width=64, steps=9)
     assert PaperConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_without_reading_there_is_no_classifier() -> None:
+    network = PaperNetwork(PaperConfig(width=32, reading=False)).eval()
+    assert not any(name.startswith("classifier") for name in network.state_dict())
+    maps, _ = network(torch.rand(1, 3, 64, 64))
+    embeddings, logits = network.embed_regions(maps, [torch.tensor([[4.0, 4, 60, 20]])], (64, 64))
+    assert embeddings.shape == (1, 15 * 16)
+    assert logits is None

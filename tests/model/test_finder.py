@@ -1,0 +1,57 @@
+"""The edges of searching with a narrow network; test_encoder.py has the shipped one."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from model import checkpoint
+from model.encoder import Encoder
+from model.retriever import Retriever
+
+
+@pytest.fixture
+def picture() -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [
+        (1, 1),  # a single pixel
+        (30, 4000),  # a banner
+        (3000, 8),  # a strip
+        (33, 31),  # odd sides
+    ],
+)
+def test_any_size_is_taken(tiny_checkpoint: Path, height: int, width: int) -> None:
+    narrow = Encoder(tiny_checkpoint, device="cpu-torch", max_proposals=5, longer_sides=(256,))
+    found = narrow.encode_images([np.full((height, width, 3), 127, np.uint8)])[0]
+    assert 0 < len(found.scores) <= 5
+    assert (found.boxes[:, 2] <= width).all()
+    assert (found.boxes[:, 3] <= height).all()
+
+
+def test_scales_are_pooled(tiny_checkpoint: Path, picture: NDArray[np.uint8]) -> None:
+    pooled = Encoder(tiny_checkpoint, device="cpu-torch", longer_sides=(128, 256), max_proposals=20)
+    assert len(pooled.encode_images([picture])[0].scores) == 20
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu-torch"])
+def test_a_second_look_moves_boxes(
+    tiny: Retriever, tmp_path: Path, picture: NDArray[np.uint8], device: str
+) -> None:
+    torch.manual_seed(1)
+    looking = Retriever(dataclasses.replace(tiny.config, refining=8)).eval()
+    looking.load_state_dict(tiny.state_dict(), strict=False)
+    looking.state_dict()["refiner.ends.weight"].mul_(30)  # a new one leaves boxes nearly as they are
+    found = []
+    for name, network in (("plain", tiny), ("looking", looking)):
+        checkpoint.save(tmp_path / name, network, {"min_score": 0.0})
+        encoder = Encoder(tmp_path / name, device=device, longer_sides=(256,), max_proposals=21, threads=1)
+        found.append(encoder.encode_images([picture])[0])
+    np.testing.assert_array_equal(found[0].scores, found[1].scores)
+    assert 0.3 < np.abs(found[0].quads - found[1].quads).mean() < 15
