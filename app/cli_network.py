@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -10,6 +10,9 @@ from rich.table import Table
 from app import logs
 from app.settings import Settings
 from app.terminal import counting, out
+
+MULTI_SCALE = (960, 1280, 1600)
+SCORES = ("precision", "recall", "f_score")
 
 Layout = Annotated[
     str | None,
@@ -35,11 +38,19 @@ def evaluate(
     ] = None,
     layout: Layout = None,
     images: Images = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+    multi_scale: Annotated[
+        bool,
+        typer.Option("--multi-scale", help="Search photos at 960, 1280 and 1600 pixels, as the paper does."),
+    ] = False,
+    json_path: Annotated[
+        Path | None, typer.Option("--json", help="Also write the figures, those of each query too, here.")
+    ] = None,
 ) -> None:
-    """Measure ranking, recall and speed of the network on an annotated set of photos."""
+    """Measure ranking, boxes and speed of the network on an annotated set of photos."""
     settings = Settings()
     logs.configure(settings.log_level, "evaluate")
+    if multi_scale:
+        settings = settings.model_copy(update={"longer_sides": MULTI_SCALE})
     from app.deps import make_encoder
     from model.evaluation.evaluate import evaluate as measure
 
@@ -48,12 +59,30 @@ def evaluate(
             make_encoder(settings), dataset, queries, layout=layout, images=images, progress=progress
         )
     figures = result.to_dict()
-    if as_json:
-        typer.echo(json.dumps(figures))
-        return
+    if json_path:
+        json_path.write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    _show(figures)
+
+
+def _show(figures: dict[str, Any]) -> None:
     table = Table("", "", box=None, show_header=False)
     for name, value in figures.items():
-        if name == "average_precisions":  # one a query: only in the JSON
-            continue
-        table.add_row(name.replace("_", " "), f"{value:.4g}" if isinstance(value, float) else str(value))
+        if isinstance(value, int | float):
+            text = f"{value:.4g}" if isinstance(value, float) else str(value)
+            table.add_row(name.replace("_", " "), text)
+    for threshold, share in figures["recall"].items():
+        table.add_row(f"recall at IoU {threshold}", f"{share:.4g}")
     out.print(table)
+
+    table = Table("queries", "number", "mean average precision", box=None)
+    for name, group in figures["groups"].items():
+        table.add_row(name, str(group["queries"]), f"{group['mean_average_precision']:.4g}")
+    out.print(table)
+
+    if figures["annotation"]:
+        table = Table("boxes", "protocol", "precision", "recall", "F-score", box=None)
+        for what in ("detection", "annotation"):
+            for protocol, score in figures[what].items():
+                values = [f"{score[name]:.4g}" if name in score else "" for name in SCORES]
+                table.add_row(what, protocol.replace("_", " "), *values)
+        out.print(table)

@@ -1,4 +1,4 @@
-"""Measures a network on annotated photos: retrieval, recall of words, speed.
+"""Measures a network on annotated photos: retrieval, boxes on words, speed.
 
 Protocol of scene text retrieval: query and truth are folded to the characters of the network; a photo is
 relevant if one of its readable words equals the query; its score is that of its best proposal; average
@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.encoder import Encoder, Proposals
+from model.evaluation.breakdown import Group, groups
 from model.evaluation.dataset import Photo, read_dataset
 from model.evaluation.metrics import average_precision, best_overlaps, photo_scores
+from model.evaluation.placing import Placing
 
 MIN_QUERY_LETTERS = 3
 FREQUENT_QUERIES = 100
@@ -41,6 +43,11 @@ class Result:
         top_k: Best proposals of a photo that count for the recall.
         proposals_per_photo: Mean number.
         photos_per_second: Of the network alone, without reading files, the first photo not counted.
+        groups: Name of a group of queries -> their number and mean average precision. Words of two characters
+            have a group, too, where no queries were asked for.
+        detection: Protocol -> precision, recall and F-score of all proposals, see `placing`; empty where the
+            data set has no places.
+        annotation: The same of the regions that are found for the words of each photo.
         average_precisions: Of every query.
     """
 
@@ -52,6 +59,9 @@ class Result:
     top_k: int
     proposals_per_photo: float
     photos_per_second: float
+    groups: dict[str, Group]
+    detection: dict[str, dict[str, float]]
+    annotation: dict[str, dict[str, float]]
     average_precisions: dict[str, float]
 
     def to_dict(self) -> dict[str, Any]:
@@ -155,9 +165,11 @@ def evaluate(
     photos = known.photos
     asked = read_queries(queries) if queries else known.queries
     chosen = choose_queries(asked, photos, encoder.charset.fold)
-    words = encoder.encode_texts(list(chosen))
-    scores = np.empty((len(chosen), len(photos)), np.float32)
+    ranked = chosen if asked else chosen | _short(photos, encoder.charset.fold)
+    words = encoder.encode_texts(list(ranked))
+    scores = np.empty((len(ranked), len(photos)), np.float32)
     overlaps: list[NDArray[np.float32]] = []
+    placing = Placing(encoder)
     proposal_count, seconds = 0, 0.0
     for index, photo in enumerate(photos):
         pixels = photo.pixels()
@@ -167,9 +179,11 @@ def evaluate(
         proposal_count += len(found.scores)
         scores[:, index] = photo_scores(words, found.embeddings)
         overlaps.append(_overlaps(photo, found, top_k))
+        placing.add(photo, found)
         if progress:
             progress(index + 1, len(photos))
-    precisions = _average_precisions(scores, chosen, [photo.name for photo in photos])
+    all_precisions = _average_precisions(scores, ranked, [photo.name for photo in photos])
+    precisions = {word: all_precisions[word] for word in chosen}
     return Result(
         photos=len(photos),
         queries=len(chosen),
@@ -179,8 +193,17 @@ def evaluate(
         top_k=top_k,
         proposals_per_photo=proposal_count / len(photos),
         photos_per_second=(len(photos) - 1) / seconds if seconds else 0.0,
+        groups=groups(all_precisions, photos, encoder.charset.fold),
+        detection=placing.detection(),
+        annotation=placing.annotation(),
         average_precisions=precisions,
     )
+
+
+def _short(photos: list[Photo], fold: Callable[[str], str]) -> Queries:
+    return {
+        w: names for w, names in sorted(words_of(photos, fold).items()) if len(w) == MIN_QUERY_LETTERS - 1
+    }
 
 
 def _overlaps(photo: Photo, found: Proposals, top_k: int) -> NDArray[np.float32]:

@@ -19,21 +19,26 @@ def icdar2015(tmp_path: Path) -> Path:
 
 
 def figures(run: Run, *arguments: Any) -> Any:
-    status, out, err = run("evaluate", *arguments, "--json", device="cpu-torch")
-    assert status == 0, err
-    return json.loads(out)
+    status, _, err = run("evaluate", *arguments, "--json", "figures.json", device="cpu-torch")
+    assert (status, err) == (0, "")
+    return json.loads(Path("figures.json").read_text())
 
 
 def test_any_layout_is_measured(run: Run, icdar2015: Path) -> None:
     found = figures(run, icdar2015)
     assert (found["photos"], found["average_precisions"]) == (1, {"coffee": 1.0})
-    assert figures(run, icdar2015, "--layout", "icdar2015", "--images", icdar2015.parent)["photos"] == 1
+    assert set(found["annotation"]) == {"deteval", "iou_0.5", "own_word"}
+    options = ("--layout", "icdar2015", "--images", icdar2015.parent, "--multi-scale")
+    assert figures(run, icdar2015, *options)["photos"] == 1
 
 
-def test_figures_are_a_table(run: Run, icdar2015: Path) -> None:
+def test_figures_are_tables(run: Run, icdar2015: Path) -> None:
     status, out, _ = run("evaluate", icdar2015, device="cpu-torch")
     assert status == 0
-    assert out.splitlines()[0].split() == ["photos", "1"]
+    rows = [line.split() for line in out.splitlines()]
+    assert rows[0] == ["photos", "1"]
+    assert ["6", "to", "8", "characters", "1", "1"] in rows
+    assert ["annotation", "deteval", "0", "0", "0"] in rows  # nothing to be seen
 
 
 @pytest.mark.parametrize(

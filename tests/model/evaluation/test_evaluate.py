@@ -27,7 +27,8 @@ class ReadingEncoder:
         self.blind = blind
 
     def encode_texts(self, words: list[str]) -> NDArray[np.float32]:
-        return np.stack([np.eye(4, dtype=np.float32)[self.vocabulary.index(word)] for word in words])
+        known = [self.vocabulary.index(self.charset.fold(word)) for word in words]
+        return np.eye(4, dtype=np.float32)[known]
 
     def encode_images(self, images: list[NDArray[np.uint8]]) -> list[Proposals]:
         return [self._encode(int(image[0, 0, 0])) for image in images]
@@ -35,11 +36,9 @@ class ReadingEncoder:
     def _encode(self, number: int) -> Proposals:
         words = [] if self.blind else [word for word, readable in list(SHELVES.values())[number] if readable]
         boxes = np.array([box(index) for index in range(len(words))], np.float32).reshape(-1, 4)
-        embeddings = (
-            self.encode_texts([self.charset.fold(word) for word in words]) if words else np.empty((0, 4))
-        )
+        quads = boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 4, 2)
         ones = np.ones(len(words), np.float32)
-        return Proposals(boxes, boxes[:, :, None], ones, words, ones, embeddings.astype(np.float32))
+        return Proposals(boxes, quads, ones, words, ones, self.encode_texts(words))
 
 
 def box(index: int) -> list[int]:
@@ -60,6 +59,10 @@ def dataset(tmp_path: Path) -> Path:
     return path
 
 
+PERFECT = {"precision": 1.0, "recall": 1.0, "f_score": 1.0}
+NOTHING = {"precision": 0.0, "recall": 0.0, "f_score": 0.0}
+
+
 def measure(dataset: Path, queries: object = None, *, blind: bool = False, **options: object) -> Result:
     path = None
     if queries is not None:
@@ -77,13 +80,27 @@ def test_a_perfect_reader_is_perfect(dataset: Path) -> None:
     assert result.recall == {"0.5": 1.0, "0.7": 1.0}
     assert result.proposals_per_photo == pytest.approx(4 / 3)
     assert result.photos_per_second > 0
-    assert json.loads(json.dumps(result.to_dict()))["recall"] == {"0.5": 1.0, "0.7": 1.0}
+    assert result.detection == {"deteval": PERFECT, "iou_0.5": PERFECT}
+    assert result.annotation == {**result.detection, "own_word": {"recall": 1.0}}
+    figures = json.loads(json.dumps(result.to_dict()))
+    assert figures["recall"] == {"0.5": 1.0, "0.7": 1.0}
+    assert figures["groups"] == {
+        name: {"queries": count, "mean_average_precision": 1.0}
+        for name, count in {
+            "2 characters": 1,  # "no" is in no mean but this
+            "3 characters": 1,
+            "4 to 5 characters": 1,
+            "letters only": 3,
+            "small letters somewhere": 3,
+        }.items()
+    }
 
 
 def test_without_proposals_photos_are_ranked_by_name(dataset: Path) -> None:
     result = measure(dataset, blind=True)
     assert result.average_precisions == {"bar": 1.0, "cafe": 1.0}  # a, b, c: luck of the names
     assert result.recall == {"0.5": 0.0, "0.7": 0.0}
+    assert result.detection["deteval"] == result.annotation["iou_0.5"] == NOTHING
     assert result.proposals_per_photo == 0
 
 
@@ -141,3 +158,20 @@ def test_a_real_encoder_is_measured(dataset: Path, tiny_checkpoint: Path) -> Non
     result = evaluate(Encoder(tiny_checkpoint, device="cpu-torch", longer_sides=(64,), threads=1), dataset)
     assert 0 < result.mean_average_precision <= 1
     assert set(result.recall) == {"0.5", "0.7"}
+
+
+def test_a_data_set_names_its_queries_and_needs_no_places(tmp_path: Path) -> None:
+    for folder in ("Café", "bar"):
+        (tmp_path / folder).mkdir()
+    Image.new("RGB", (100, 20), (0, 0, 0)).save(tmp_path / "Café" / "1.png")
+    Image.new("RGB", (100, 20), (1, 0, 0)).save(tmp_path / "bar" / "1.png")
+    result = evaluate(ReadingEncoder(), tmp_path)  # type: ignore[arg-type]
+    assert set(result.average_precisions) == {"bar", "cafe"}
+    assert (result.detection, result.annotation) == ({}, {})
+
+
+def test_queries_in_letters_that_the_network_lacks_are_named(tmp_path: Path) -> None:
+    (tmp_path / "七天").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "七天" / "1.png")
+    with pytest.raises(ValueError, match="the query '七天' has no character that the network knows"):
+        evaluate(ReadingEncoder(), tmp_path)  # type: ignore[arg-type]
