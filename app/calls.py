@@ -11,6 +11,7 @@ import mimetypes
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote
@@ -41,7 +42,11 @@ Progress = Callable[[int, int], None]
 
 
 class ServiceError(GlyphseekError):
-    """The service refused a request, or there is none."""
+    """The service refused a request, or there is none; `status` is that of its answer, 0 without one."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,11 @@ class Photo:
         return self.content.stat().st_size if isinstance(self.content, Path) else len(self.content)
 
     def sha256(self) -> str:
-        """Return the digest by which the service knows the photo."""
+        """Return the digest by which the service knows the photo; it is read once."""
+        return self._sha256
+
+    @cached_property
+    def _sha256(self) -> str:
         with self.open() as file:
             return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
@@ -136,7 +145,7 @@ def upload(
         content = {"files": parts, "data": form, "params": {"wait": wait}}
         response = yield Request("POST", "/images", content, accepted=(202, 422))
     if response.status_code == 422 and b'"items"' not in response.content:  # not one file was looked at
-        raise ServiceError(reason(response))
+        raise refusal(response)
     return _parse(UploadAnswer, response)
 
 
@@ -274,9 +283,10 @@ def _parse(model: type[Body], response: httpx2.Response) -> Body:
         raise ServiceError(f"{response.url} answered something else; is it a glyphseek?") from exc
 
 
-def reason(response: httpx2.Response) -> str:
-    """Return why the service refused a request, in its words."""
+def refusal(response: httpx2.Response) -> ServiceError:
+    """Return the error of a response, with the reason in the service's words."""
     try:
-        return str(response.json()["detail"])
+        reason = str(response.json()["detail"])
     except (ValueError, KeyError, TypeError):
-        return f"{response.url} answered {response.status_code}; is it a glyphseek?"
+        reason = f"{response.url} answered {response.status_code}; is it a glyphseek?"
+    return ServiceError(reason, response.status_code)

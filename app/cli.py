@@ -20,13 +20,13 @@ from pydantic import ValidationError
 from rich.progress import Progress
 from rich.table import Table
 
-from app import cli_collections, cli_network, logs, sheet
+from app import cli_collections, cli_network, cli_watch, logs, sheet
 from app.client import Client, Photo
 from app.ingest import Report, find_photos
 from app.ingest import ingest as send
 from app.schemas import SearchAnswer
 from app.settings import Settings
-from app.terminal import DEFAULT_URL, Url, columns, connect, err, out
+from app.terminal import DEFAULT_URL, Url, columns, connect, err, out, show_report, showing_progress
 from indexer.errors import GlyphseekError
 
 log = logging.getLogger(__name__)
@@ -136,6 +136,9 @@ def ingest(
         raise typer.Exit(1)
 
 
+cli.command()(cli_watch.watch)
+
+
 @cli.command()
 def search(
     word: Annotated[str, typer.Argument(help="Word to look for.")],
@@ -238,20 +241,9 @@ def _demonstrate(url: str, sheet_path: Path) -> None:
 
 
 def _ingest(client: Client, photos: list[Photo], collection: str) -> Report:
-    labels = {"check": "checking", "send": "sending", "index": "indexing"}
-    with Progress(*columns(), console=err) as progress:
-        tasks = {step: progress.add_task(label, visible=False) for step, label in labels.items()}
-
-        def update(step: str, done: int, total: int) -> None:
-            progress.update(tasks[step], completed=done, total=total, visible=total > 0)
-
+    with showing_progress() as update:
         report = send(client, photos, collection=collection, progress=update)
-    out.print(
-        f"{report.found} photos: {report.indexed} indexed now, {report.known} known before, "
-        f"{len(report.refused)} refused"
-    )
-    for name, reason in report.refused:
-        out.print(f"refused: {name}: {reason}")
+    show_report(report)
     return report
 
 

@@ -12,7 +12,7 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 import httpx2
 
 from app import calls
-from app.calls import Photo, Request, ServiceError, Steps, reason
+from app.calls import Photo, Request, ServiceError, Steps, refusal
 
 __all__ = ["AsyncClient", "Client", "Photo", "ServiceError"]
 
@@ -111,7 +111,7 @@ class _Attempts:
         if response.status_code in self._request.accepted:
             return None
         if response.status_code != httpx2.codes.SERVICE_UNAVAILABLE or not self._left:
-            raise ServiceError(reason(response))
+            raise refusal(response)
         asked_for = response.headers.get("retry-after", "")
         return self._next(at_least=float(asked_for) if asked_for.isdecimal() else 0)
 

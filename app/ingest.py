@@ -1,14 +1,18 @@
 """Sends folders of photos to a service; what is known is not sent again, so it can be run at any time."""
 
+import os
 import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from glob import glob
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from app.client import Client, Photo
+from app.client import Client, Photo, ServiceError
+from app.schemas import UploadAnswer
 from app.settings import LOCK_NAME
 from indexer.errors import GlyphseekError
 
@@ -51,11 +55,8 @@ def find_photos(paths: Sequence[str]) -> list[Photo]:
 
 def _photos_at(path: Path) -> Iterator[Photo]:
     if path.is_dir():
-        # `glyphseek serve` may keep its data below: its thumbnails are no photos of the user.
-        kept = {lock.parent for lock in path.rglob(LOCK_NAME)}
-        for file in sorted(path.rglob("*")):
-            if file.suffix.lower() in EXTENSIONS and file.is_file() and kept.isdisjoint(file.parents):
-                yield Photo(file.name, file)
+        for file in sorted(files_below(path)):
+            yield Photo(file.name, file)
     elif path.suffix.lower() == ".zip":
         try:
             with zipfile.ZipFile(path) as archive:
@@ -69,7 +70,31 @@ def _photos_at(path: Path) -> Iterator[Photo]:
         yield Photo(path.name, path)
 
 
-def ingest(client: Client, photos: Sequence[Photo], *, collection: str, progress: Progress) -> Report:
+def files_below(folder: Path, onerror: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+    """Yield the files in a folder and its folders that are photos by their names.
+
+    Args:
+        folder: Where to look.
+        onerror: Called with the error of a folder that cannot be read.
+    """
+    for parent, folders, files in os.walk(folder, onerror=onerror):
+        if LOCK_NAME in files:  # data of a `glyphseek serve`: its thumbnails are no photos of the user
+            folders.clear()
+            continue
+        for name in files:
+            path = Path(parent, name)
+            if path.suffix.lower() in EXTENSIONS and path.is_file():
+                yield path
+
+
+def ingest(
+    client: Client,
+    photos: Sequence[Photo],
+    *,
+    collection: str,
+    progress: Progress,
+    metadata: dict[str, Any] | None = None,
+) -> Report:
     """Send what the service does not know, and wait until it is indexed.
 
     Args:
@@ -77,21 +102,43 @@ def ingest(client: Client, photos: Sequence[Photo], *, collection: str, progress
         photos: To send.
         collection: Where to put them.
         progress: Called with a step (`check`, `send` or `index`), how many photos are done, and of how many.
+        metadata: Kept with each of them.
     """
     report = Report(found=len(photos))
     unknown = _unknown(client, photos, collection, report, progress)
     jobs = []
     for batch in _batches(unknown):
-        answer = client.upload(batch, collection=collection)
-        jobs.append(answer.job)
-        for item in answer.items:
-            report.known += item.status == "duplicate"
-            if item.status == "rejected":
-                report.refused.append((item.name, item.reason or ""))
+        for answer in _send(client, batch, collection, metadata, report):
+            jobs.append(answer.job)
+            for item in answer.items:
+                report.known += item.status == "duplicate"
+                if item.status == "rejected":
+                    report.refused.append((item.name, item.reason or ""))
         report.sent += len(batch)
         progress("send", report.sent, len(unknown))
     _wait(client, jobs, report, progress)
     return report
+
+
+def _send(
+    client: Client,
+    batch: list[Photo],
+    collection: str,
+    metadata: dict[str, Any] | None,
+    report: Report,
+) -> Iterator[UploadAnswer]:
+    """Send a batch, in halves if the service finds it too large."""
+    try:
+        yield client.upload(batch, collection=collection, metadata=metadata)
+    except ServiceError as exc:
+        if exc.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            raise
+        if len(batch) == 1:
+            report.refused.append((batch[0].name, str(exc)))
+            return
+        half = len(batch) // 2
+        yield from _send(client, batch[:half], collection, metadata, report)
+        yield from _send(client, batch[half:], collection, metadata, report)
 
 
 def _unknown(

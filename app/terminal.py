@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from app.client import Client, ServiceError
+from app.ingest import Report
 
 # Names of files are shown as they are, [brackets] and :colons: included.
 out, err = (
@@ -50,6 +51,33 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
     with Progress(*columns(), console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(what)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+@contextmanager
+def showing_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Yield what shows how far the steps of `ingest` are, in bars; before its first call, nothing."""
+    labels = {"check": "checking", "send": "sending", "index": "indexing"}
+    progress = Progress(*columns(), console=err)
+    tasks = {step: progress.add_task(label, visible=False) for step, label in labels.items()}
+
+    def update(step: str, done: int, total: int) -> None:
+        progress.start()
+        progress.update(tasks[step], completed=done, total=total, visible=total > 0)
+
+    try:
+        yield update
+    finally:
+        progress.stop()
+
+
+def show_report(report: Report) -> None:
+    """Say what became of the photos of an `ingest`."""
+    out.print(
+        f"{report.found} photos: {report.indexed} indexed now, {report.known} known before, "
+        f"{len(report.refused)} refused"
+    )
+    for name, reason in report.refused:
+        out.print(f"refused: {name}: {reason}")
 
 
 def parse_size(text: str) -> int:

@@ -12,7 +12,8 @@ from indexer import versions
 from indexer.database import create_engine, session_scope
 from tests.app.conftest import Run, spell
 
-COMMANDS = ["serve", "api", "worker", "migrate", "ingest", "search", "reindex", "status", "evaluate", "demo"]
+COMMANDS = ["serve", "api", "worker", "migrate"]
+COMMANDS += ["ingest", "watch", "search", "reindex", "status", "evaluate", "demo"]
 
 
 def test_these_are_the_commands() -> None:
@@ -41,6 +42,9 @@ def test_help(run: Run, arguments: list[str]) -> None:
         (["ingest", "nowhere"], "no file or folder nowhere"),
         (["ingest", ""], "no file or folder"),  # an unset variable of a shell is not the current folder
         (["ingest", "."], "no photos"),  # an empty folder
+        (["watch", "nowhere"], "nowhere"),
+        (["watch", ".", "--every", "0"], "--every"),
+        (["watch", ".", "--url", "http://127.0.0.1:1"], "glyphseek serve"),
         (["evaluate", "nowhere.jsonl"], "nowhere.jsonl"),
         (["evaluate", __file__, "--queries", "nowhere.json"], "nowhere.json"),
         (["evaluate", __file__, "--images", "nowhere"], "nowhere is no folder"),

@@ -7,7 +7,7 @@ from app import ingest
 from app.client import Client, Photo
 from app.ingest import find_photos
 from indexer.errors import GlyphseekError
-from tests.app.conftest import spell
+from tests.app.conftest import MAX_REQUEST_BYTES, spell
 
 
 @pytest.fixture
@@ -133,6 +133,15 @@ def test_photos_that_cannot_be_indexed_are_reported(
     report, _ = send(service_url, Photo("a.png", spell("?")), Photo("b.png", spell("b")))
     assert report.indexed == 1
     assert [name for name, _ in report.refused] == ["a.png"]
+
+
+def test_what_is_too_large_for_the_service_holds_up_nothing(service_url: str) -> None:
+    large = bytes(MAX_REQUEST_BYTES + 1)
+    small = [Photo(f"{word}.png", spell(word)) for word in ("one", "two", "three")]
+    report, _ = send(service_url, small[0], Photo("large.png", large), *small[1:])
+    assert (report.found, report.indexed) == (4, 3)
+    assert [name for name, _ in report.refused] == ["large.png"]
+    assert "2,000,000 bytes" in report.refused[0][1]
 
 
 def test_another_collection_gets_the_photo_too(service_url: str) -> None:
