@@ -11,6 +11,7 @@ import mimetypes
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -101,16 +102,40 @@ def health() -> Steps[Health]:
 
 
 def search(
-    word: str, *, limit: int = 20, min_score: float | None = None, collection: str | None = None
+    query: str,
+    *,
+    limit: int = 20,
+    offset: int = 0,
+    match: str = "similar",
+    min_score: float | str | None = None,
+    collection: str | None = None,
+    where: Sequence[str] = (),
+    taken_after: datetime | None = None,
+    taken_before: datetime | None = None,
 ) -> Steps[SearchAnswer]:
-    """Return the photos that match a word best."""
-    query = {"q": word, "limit": limit, "min_score": min_score, "collection": collection}
-    return _parse(SearchAnswer, (yield _get("/search", query)))
+    """Return the photos that match a query best.
+
+    Args:
+        query: Words, `"a phrase"`, `-without`.
+        limit: Most photos.
+        offset: Photos of the ranking to leave out before them.
+        match: `similar`, or how the words must stand in what was read: `exact`, `prefix`, `contains`.
+        min_score: Leave out photos below it; `suggested` for what the answer suggests.
+        collection: Search only this one.
+        where: Conditions that all hold, such as `meta.year>=2020` or `width>=1000`.
+        taken_after: Only photos taken then or later.
+        taken_before: Only photos taken before.
+    """
+    parameters: dict[str, Any] = {"q": query, "limit": limit, "offset": offset, "match": match}
+    parameters |= {"min_score": min_score, "collection": collection, "where": list(where) or None}
+    moments = {"taken_after": taken_after, "taken_before": taken_before}
+    parameters |= {name: moment and moment.isoformat() for name, moment in moments.items()}
+    return _parse(SearchAnswer, (yield _get("/search", parameters)))
 
 
-def search_many(words: Sequence[str], *, limit: int = 20) -> Steps[list[SearchAnswer]]:
-    """Search for several words at once; return a ranking for each, in their order."""
-    request = Request("POST", "/search", {"json": {"queries": list(words), "limit": limit}})
+def search_many(queries: Sequence[str], *, limit: int = 20) -> Steps[list[SearchAnswer]]:
+    """Search for several queries at once; return a ranking for each, in their order."""
+    request = Request("POST", "/search", {"json": {"queries": list(queries), "limit": limit}})
     return _parse(SearchAnswers, (yield request)).results
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -141,18 +142,32 @@ cli.command()(cli_watch.watch)
 
 @cli.command()
 def search(
-    word: Annotated[str, typer.Argument(help="Word to look for.")],
+    query: Annotated[str, typer.Argument(help="Words, in one argument: 'coffee \"to go\" -tea'.")],
     url: Url = DEFAULT_URL,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Most photos.")] = 10,
+    match: Annotated[str, typer.Option(help="similar, exact, prefix or contains.")] = "similar",
+    min_score: Annotated[str | None, typer.Option(help="Least score, or `suggested`.")] = None,
     collection: Annotated[str | None, typer.Option(help="Search only this collection.")] = None,
+    where: Annotated[list[str] | None, typer.Option(help="Such as meta.year>=2020, width>=1000.")] = None,
+    taken_after: Annotated[datetime | None, typer.Option(help="Only photos taken then or later.")] = None,
+    taken_before: Annotated[datetime | None, typer.Option(help="Only photos taken before.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer.")] = False,
     sheet_path: Annotated[
         Path | None, typer.Option("--sheet", help="Also draw the best photos, with boxes, into this picture.")
     ] = None,
 ) -> None:
-    """Search a running service for a word."""
+    """Search a running service."""
     with connect(url) as client:
-        answer = client.search(word, limit=limit, collection=collection)
+        answer = client.search(
+            query,
+            limit=limit,
+            match=match,
+            min_score=min_score,
+            collection=collection,
+            where=where or (),
+            taken_after=taken_after,
+            taken_before=taken_before,
+        )
         if as_json:
             print(json.dumps(answer.model_dump(mode="json"), ensure_ascii=False))
         else:
@@ -251,6 +266,8 @@ def _show(answer: SearchAnswer) -> None:
     out.print()
     took_ms = answer.took_ms["total"]
     out.print(f"{answer.query}: best of {answer.total} photos, {took_ms:.0f} ms", style="bold")
+    if answer.ignored:
+        out.print(f"ignored, because the network does not know it: {' '.join(answer.ignored)}")
     table = Table("score", "photo", "reads", "box x0 y0 x1 y1", box=None)
     for hit in answer.hits:
         best = hit.boxes[0] if hit.boxes else None

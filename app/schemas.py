@@ -9,6 +9,9 @@ ImageStatus = Literal["queued", "processing", "indexed", "failed"]
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Bytes = Annotated[int, Field(ge=0, le=2**63 - 1)]
 QueryText = Annotated[str, StringConstraints(max_length=200)]
+Condition = Annotated[str, StringConstraints(max_length=200)]
+Match = Literal["similar", "exact", "prefix", "contains"]
+MatchKind = Literal["exact", "similar"]
 MinScore = Annotated[float, Field(ge=-1, le=1)] | Literal["suggested"]
 CollectionName = Annotated[
     str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
@@ -37,6 +40,7 @@ SEARCH_EXAMPLE: dict[str, Any] = {
                 "thumbnail_url": "/images/7/thumbnail",
             },
             "score": 0.98,
+            "match": "exact",
             "boxes": [
                 {
                     "id": 91,
@@ -45,6 +49,7 @@ SEARCH_EXAMPLE: dict[str, Any] = {
                     "quad": [[10, 20], [210, 20], [210, 80], [10, 80]],
                     "score": 0.98,
                     "text": "COFFEE",
+                    "match": "exact",
                 }
             ],
         }
@@ -141,6 +146,7 @@ class BoxOut(BaseModel):
     quad: list[list[float]]
     score: float
     text: str = Field(description="What was read there; it may be wrong or empty.")
+    match: MatchKind = Field(description="`exact`: the word stands in what was read; else it looks alike.")
 
 
 class HitOut(BaseModel):
@@ -148,6 +154,7 @@ class HitOut(BaseModel):
 
     image: ImageBrief
     score: float
+    match: MatchKind = Field(description="`exact`: the whole query stands in what was read.")
     boxes: list[BoxOut] = Field(description="One for each word of the query, then others by score.")
 
 
@@ -166,16 +173,48 @@ class SearchAnswer(BaseModel):
     hits: list[HitOut]
 
 
-class SearchRequest(BaseModel):
+class SearchOptions(BaseModel):
+    """What a search is among, and what of the ranking is wanted."""
+
+    limit: int = Field(20, ge=1, le=1000)
+    offset: int = Field(0, ge=0, le=10**9)
+    match: Match = Field(
+        "similar",
+        description="`similar` ranks all photos. The others take only photos with every word in a transcript:"
+        " `exact` as it is, `prefix` at the beginning, `contains` anywhere.",
+    )
+    min_score: MinScore | None = Field(
+        None,
+        description="Leave out photos below it; `suggested`: below the answer's `suggested_min_score`."
+        " Where the query stands in what was read, a photo counts as one that reaches the suggested score.",
+    )
+    collection: CollectionName | None = None
+    where: list[Condition] = Field(
+        [],
+        max_length=20,
+        description="Conditions that all hold: meta.KEY, width, height or bytes, one of = < <= > >=, and a"
+        ' number or a text. A text in "quotes" is never taken for a number.',
+        examples=[["meta.year>=2020", "width>=1000"]],
+    )
+    taken_after: datetime | None = Field(None, description="Only photos taken then or later.")
+    taken_before: datetime | None = Field(None, description="Only photos taken before.")
+
+
+class SearchParameters(SearchOptions):
+    """One query."""
+
+    q: QueryText = Field(
+        description='Words, up to 16; a "phrase in quotes" stands together, a -word is to be absent.',
+        examples=["google", 'coffee "to go" -tea'],
+    )
+
+
+class SearchRequest(SearchOptions):
     """Several queries at once."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"queries": ["coffee", "hotel"], "limit": 5}]})
 
     queries: list[QueryText] = Field(min_length=1, max_length=100)
-    limit: int = Field(20, ge=1, le=1000)
-    offset: int = Field(0, ge=0, le=10**9)
-    min_score: MinScore | None = None
-    collection: CollectionName | None = None
 
 
 class SearchAnswers(BaseModel):

@@ -2,14 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sqlalchemy.orm import Session
 
-from indexer import queries
+from indexer import queries, transcripts
+from indexer.query_language import Query
+from indexer.ranking import Embeddings
 from indexer.tables import Image, Proposal
+from indexer.transcripts import Reading, Way, reads
 
 MAX_BOXES_A_WORD = 10
 
+# "exact": the word stands in what was read; "similar": it only looks alike.
+Kind = Literal["exact", "similar"]
 # (proposal id, similarity to the word), best first
 Regions = Sequence[tuple[int, float]]
 
@@ -25,6 +31,7 @@ class HitBox:
         quad: four corners [x, y], likewise.
         score: similarity to the word, in [-1, 1].
         text: what the reading branch reads there; it may be wrong or empty.
+        match: whether the word stands in it.
     """
 
     proposal_id: int
@@ -33,14 +40,23 @@ class HitBox:
     quad: list[list[float]]
     score: float
     text: str
+    match: Kind
 
 
 @dataclass(frozen=True)
 class Hit:
-    """A photo, its score (-1 if it has no text), and its best regions: one a word, then all by score."""
+    """A photo and why it was found.
+
+    Attributes:
+        image: the photo.
+        score: how well it matches, -1 if it has no text.
+        match: whether the whole query stands in what was read.
+        boxes: its best regions: one for each word, then all others by score.
+    """
 
     image: Image
     score: float
+    match: Kind
     boxes: list[HitBox]
 
 
@@ -53,35 +69,88 @@ class Found:
     regions: Mapping[str, Regions]
 
 
-def build(session: Session, pages: Sequence[Sequence[Found]]) -> list[list[Hit]]:
-    """Return pages of hits; photos that were deleted a moment ago are missing."""
-    found = [photo for page in pages for photo in page]
-    if not found:
-        return [[] for _ in pages]
-    ids = {pair[0] for photo in found for regions in photo.regions.values() for pair in regions}
-    images = queries.get_images(session, image_ids=list({photo.image_id for photo in found}))
-    proposals = queries.get_proposals(session, proposal_ids=list(ids))
-    return [
-        [
-            Hit(images[photo.image_id], photo.score, _boxes(photo, proposals))
-            for photo in page
-            if photo.image_id in images
-        ]
-        for page in pages
-    ]
+@dataclass(frozen=True)
+class Page:
+    """A page of the ranking for one query.
+
+    Attributes:
+        query: What was looked for.
+        way: How a word may stand in a transcript.
+        read_only: Whether only regions count in which a word was read.
+        total: Photos on all pages.
+        photos: Those on this one.
+    """
+
+    query: Query
+    way: Way
+    read_only: bool
+    total: int
+    photos: Sequence[Found]
 
 
-def _boxes(photo: Found, proposals: Mapping[int, Proposal]) -> list[HitBox]:
-    first, rest = [], []
+def build(
+    session: Session, pages: Sequence[Page], *, embeddings: Embeddings, version: str
+) -> list[list[Hit]]:
+    """Return pages of hits; photos that were deleted a moment ago are missing.
+
+    Args:
+        session: Of the database.
+        pages: What was found.
+        embeddings: Of the words of all queries.
+        version: Model version of the regions.
+    """
+    image_ids = {photo.image_id for page in pages for photo in page.photos}
+    images = queries.get_images(session, image_ids=list(image_ids)) if image_ids else {}
+    return [_hits(session, page, images, embeddings, version) for page in pages]
+
+
+def _hits(
+    session: Session, page: Page, images: Mapping[int, Image], embeddings: Embeddings, version: str
+) -> list[Hit]:
+    photos = [photo for photo in page.photos if photo.image_id in images]
+    texts = {text for term in page.query.terms for text in (*term.words, "".join(term.words))}
+    image_ids = [photo.image_id for photo in photos]
+    rows = transcripts.readings(session, image_ids=image_ids, texts=texts, way=page.way, version=version)
+    read = transcripts.by_photo(rows)
+    chosen = [_choose(photo, read.get(photo.image_id, []), page) for photo in photos]
+    scores = [pair for of_photo in chosen for regions in of_photo.values() for pair in regions.items()]
+    proposals = queries.get_proposals(session, proposal_ids=[key for key, _ in scores])
+    vectors = queries.get_vectors(session, proposal_ids=[key for key, score in scores if score is None])
+    found = []
+    for photo, of_photo in zip(photos, chosen, strict=True):
+        boxes: list[list[HitBox]] = []
+        for word, regions in of_photo.items():
+            known = {key: score for key, score in regions.items() if score is not None and key in proposals}
+            known |= {key: float(vectors[key] @ embeddings[word]) for key in regions.keys() & vectors.keys()}
+            counts_first = [key for key, _ in photo.regions[word][:1]]
+            order = sorted(known, key=lambda key: (key not in counts_first, -known[key], key))
+            boxes.append([_box(word, proposals[key], known[key], page.way) for key in order])
+        rows = read.get(photo.image_id, [])
+        of_terms = [transcripts.shows(rows, term, page.way) for term in page.query.terms]
+        rest = sorted((box for of_word in boxes for box in of_word[1:]), key=lambda box: -box.score)
+        kind: Kind = "exact" if all(of_terms) else "similar"
+        found.append(Hit(images[photo.image_id], photo.score, kind, [*(b[0] for b in boxes if b), *rest]))
+    return found
+
+
+def _choose(photo: Found, rows: Sequence[Reading], page: Page) -> dict[str, dict[int, float | None]]:
+    """Return for each word the regions to show, with the scores that are known.
+
+    Where no region that looks like a word reads so, those that do are shown too: they tell why it counts.
+    """
+    chosen: dict[str, dict[int, float | None]] = {}
     for word, regions in photo.regions.items():
-        boxes = [
-            _box(word, proposals[key], score) for key, score in regions[:MAX_BOXES_A_WORD] if key in proposals
-        ]
-        first += boxes[:1]
-        rest += boxes[1:]
-    return first + sorted(rest, key=lambda box: -box.score)
+        near: dict[int, float | None] = dict(regions)
+        read = [row.proposal_id for row in rows if reads(row.folded, word.replace(" ", ""), page.way)]
+        if page.read_only:
+            near = {key: near.get(key) for key in read}
+        elif not near.keys() & set(read):
+            near |= dict.fromkeys(read)
+        chosen[word] = dict(list(near.items())[:MAX_BOXES_A_WORD])
+    return chosen
 
 
-def _box(word: str, proposal: Proposal, score: float) -> HitBox:
+def _box(word: str, proposal: Proposal, score: float, way: Way) -> HitBox:
     quad = [proposal.quad[corner : corner + 2] for corner in range(0, 8, 2)]
-    return HitBox(proposal.id, word, proposal.box, quad, score, proposal.transcript)
+    kind: Kind = "exact" if reads(proposal.folded, word.replace(" ", ""), way) else "similar"
+    return HitBox(proposal.id, word, proposal.box, quad, score, proposal.transcript, kind)

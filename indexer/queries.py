@@ -218,17 +218,6 @@ def list_images(
     return list(session.scalars(statement))
 
 
-def image_ids_of(session: Session, *, collection: str) -> NDArray[np.int64]:
-    """Return the ids of a collection's photos, for a search among them.
-
-    Raises:
-        NotFound: there is no such collection.
-    """
-    collection_id = get_collection(session, name=collection).id
-    ids = session.scalars(select(Image.id).where(Image.collection_id == collection_id))
-    return np.fromiter(ids, np.int64)
-
-
 def delete_image(session: Session, *, image_id: int) -> str | None:
     """Delete a photo's row and proposals and tell the indexes; return its sha256 (`None`: no such photo).
 
@@ -300,8 +289,18 @@ def _proposal_rows(image_id: int, model_version: str, proposals: "Proposals") ->
 
 def get_proposals(session: Session, *, proposal_ids: Sequence[int]) -> dict[int, Proposal]:
     """Return proposals by id, without their embeddings; ids that do not exist are left out."""
+    if not proposal_ids:
+        return {}
     rows = session.scalars(select(Proposal).where(Proposal.id.in_(proposal_ids)))
     return {proposal.id: proposal for proposal in rows}
+
+
+def get_vectors(session: Session, *, proposal_ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
+    """Return the embeddings (D,) of proposals by id; ids that do not exist are left out."""
+    if not proposal_ids:
+        return {}
+    rows = session.execute(select(Proposal.id, Proposal.embedding).where(Proposal.id.in_(proposal_ids)))
+    return {key: np.frombuffer(embedding, "<f2").astype(np.float32) for key, embedding in rows}
 
 
 def get_quads(session: Session, *, proposal_ids: Sequence[int]) -> dict[int, NDArray[np.float64]]:

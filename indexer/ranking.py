@@ -20,6 +20,7 @@ from model.calibration import Calibration
 # Where a phrase's words stand is looked up in the photos that show the words best; in all others they count
 # as standing apart. A fixed number, so that every page is cut out of the same ranking.
 PLACED_PHOTOS = 200
+ROUNDING = 1e-9
 
 Embeddings = Mapping[str, Vectors]
 ReadQuads = Callable[[Sequence[int]], Mapping[int, Quad]]
@@ -124,16 +125,39 @@ def suggested_cut(query: Query, calibration: Calibration) -> float:
 
 
 def order(query: Query, scores: Scores, calibration: Calibration) -> NDArray[np.intp]:
-    """Return the positions of the photos, best first, without those that show what is excluded.
+    """Return the positions of the photos, best first.
 
     Photos with most of the terms come first: those whose score for a term reaches the suggested cut. Among
     them the score decides, then the id.
     """
     cuts = np.array([term_cut(term, calibration) for term in query.terms])
     with_terms = (scores.terms >= cuts[:, None]).sum(axis=0)
-    positions = np.lexsort((scores.image_ids, -total(query, scores.terms), -with_terms))
-    if not query.excluded:
-        return positions
+    return np.lexsort((scores.image_ids, -total(query, scores.terms), -with_terms))
+
+
+def without_excluded(query: Query, scores: Scores, calibration: Calibration) -> Mask:
+    """Return which photos likely show nothing of what is excluded."""
     limits = np.array([term_cut(term, calibration) for term in query.excluded])
     without: Mask = np.all(scores.excluded < limits[:, None], axis=0)
-    return positions[without[positions]]
+    return without
+
+
+def reaching(
+    query: Query, scores: Scores, min_score: float, read: Sequence[Ids], calibration: Calibration
+) -> Mask:
+    """Return which photos reach a score, if a term that was read in one counts as likely shown there.
+
+    Args:
+        query: The query.
+        scores: Of all photos.
+        min_score: Least score.
+        read: For each term the photos in which it was read.
+        calibration: Says from which score on a term is likely shown.
+    """
+    lifted = [
+        np.where(np.isin(scores.image_ids, ids), np.maximum(row, term_cut(term, calibration)), row)
+        for term, row, ids in zip(query.terms, scores.terms, read, strict=True)
+    ]
+    # A sum of cuts may differ from the suggested score in its last digits.
+    reached: Mask = total(query, np.stack(lifted)) >= min_score - ROUNDING
+    return reached

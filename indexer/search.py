@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from sqlalchemy import Engine
 
-from indexer import hits, queries, ranking
+from indexer import hits, queries, ranking, transcripts
 from indexer.database import session_scope
 from indexer.errors import NotReady
+from indexer.filters import NO_FILTERS, Filters, photos
 from indexer.follower import Served
-from indexer.hits import Found, Hit
+from indexer.hits import Found, Hit, Page
 from indexer.phrases import Placement, Quad
 from indexer.query_language import Query, Term, parse
 from indexer.ranking import Embeddings, Scores
-from indexer.segment import Ids
+from indexer.segment import Ids, Mask
+from indexer.transcripts import Way
 from model import calibration
 from model.calibration import Calibration
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:  # importing torch takes seconds
 
 
 MinScore = float | Literal["suggested"]
+# "similar": all photos, ranked; otherwise those in which the words were read in this way.
+Mode = Literal["similar"] | Way
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class _Search:
     served: Served
     embeddings: Embeddings
     calibration: Calibration
+    mode: Mode
     allowed: Ids | None
     limit: int
     offset: int
@@ -83,8 +88,9 @@ def search(
     *,
     limit: int,
     offset: int = 0,
+    mode: Mode = "similar",
     min_score: MinScore | None = None,
-    collection: str | None = None,
+    filters: Filters = NO_FILTERS,
 ) -> SearchResult:
     """Rank all photos by how well they match each query.
 
@@ -95,16 +101,18 @@ def search(
         texts: the queries, as `query_language` understands them.
         limit: size of a page.
         offset: photos of the ranking to leave out before it.
+        mode: rank all photos, or only those in which the words of the query were read.
         min_score: leave out photos below this score, or below the one that is suggested for the query; by
-            default none is left out.
-        collection: rank only the photos of this collection.
+            default none is left out. A photo in whose transcripts the query stands counts as one that reaches
+            the suggested score.
+        filters: which photos to rank.
 
     Returns:
         A page for each query. A photo that was deleted a moment ago is missing from its page, which is then
         shorter; the other pages stay as they are. `took_ms` has the steps encode, index, database and total.
 
     Raises:
-        InvalidQuery: a query has no word that the network knows, or too many.
+        InvalidQuery: a query has no word that the network knows, or too many; a filter is none.
         NotFound: there is no such collection.
         NotReady: the index is of another model version than the encoder.
     """
@@ -116,18 +124,18 @@ def search(
         with found.timed("encode"):
             embeddings = _embed(encoder, parsed)
         allowed = None
-        if collection is not None:
+        if filters != NO_FILTERS:
             with session_scope(engine) as session:
-                allowed = queries.image_ids_of(session, collection=collection)
+                allowed = photos(session, filters)
         known = calibration.of_version(encoder.version)
-        this = _Search(engine, served, embeddings, known, allowed, limit, offset, min_score)
+        this = _Search(engine, served, embeddings, known, mode, allowed, limit, offset, min_score)
         with found.timed("index"):
             pages = [_page(this, query) for query in parsed]  # one by one: whole rankings fill the memory
         with found.timed("database"), session_scope(engine) as session:
-            listed = hits.build(session, [page for _, page in pages])
+            listed = hits.build(session, pages, embeddings=embeddings, version=served.model_version)
     found.results = [
-        QueryResult(query, total, ranking.suggested_cut(query, known), page)
-        for query, (total, _), page in zip(parsed, pages, listed, strict=True)
+        QueryResult(page.query, page.total, ranking.suggested_cut(page.query, known), of_page)
+        for page, of_page in zip(pages, listed, strict=True)
     ]
     return found
 
@@ -137,10 +145,12 @@ def _embed(encoder: "Encoder", parsed: Sequence[Query]) -> Embeddings:
     return dict(zip(texts, encoder.encode_texts(texts), strict=True))
 
 
-def _page(this: _Search, query: Query) -> tuple[int, list[Found]]:
-    """Return how many photos the ranking has, and those on the page."""
-    one_word = len(query.words) == 1 and not query.excluded
-    return _page_of_word(this, query.words[0]) if one_word and this.min_score is None else _cut(this, query)
+def _page(this: _Search, query: Query) -> Page:
+    way: Way = "contains" if this.mode == "similar" else this.mode
+    uncut = this.mode == "similar" and this.min_score is None and not query.excluded
+    word = query.words[0] if len(query.words) == 1 and uncut else None
+    total, found = _cut(this, query) if word is None else _page_of_word(this, word)
+    return Page(query, way, this.mode != "similar", total, found)
 
 
 def _page_of_word(this: _Search, word: str) -> tuple[int, list[Found]]:
@@ -153,15 +163,43 @@ def _page_of_word(this: _Search, word: str) -> tuple[int, list[Found]]:
 
 
 def _cut(this: _Search, query: Query) -> tuple[int, list[Found]]:
+    """Return how many photos the ranking of a query has, and those on the page."""
+    allowed = this.allowed if this.mode == "similar" else _read_in(this, query, this.mode)
     read_quads = partial(_quads, this.engine)
-    scores = ranking.score(this.served.index, query, this.embeddings, this.allowed, read_quads)
+    scores = ranking.score(this.served.index, query, this.embeddings, allowed, read_quads)
     order = ranking.order(query, scores, this.calibration)
-    totals = ranking.total(query, scores.terms)
+    if query.excluded and this.mode == "similar":
+        order = order[ranking.without_excluded(query, scores, this.calibration)[order]]
     if this.min_score is not None:
-        suggested = ranking.suggested_cut(query, this.calibration)
-        order = order[totals[order] >= (suggested if this.min_score == "suggested" else this.min_score)]
+        order = order[_reaching(this, query, scores)[order]]
     page = order[this.offset : this.offset + this.limit]
+    totals = ranking.total(query, scores.terms)
     return len(order), _explain(this, query, scores, page, totals[page].tolist())
+
+
+def _read_in(this: _Search, query: Query, way: Way) -> Ids:
+    """Return the allowed photos in which all terms were read, and none of the excluded."""
+    every, none = (_reading(this, terms, way) for terms in (query.terms, query.excluded))
+    found = every[0] if this.allowed is None else np.intersect1d(every[0], this.allowed)
+    for ids in every[1:]:
+        found = np.intersect1d(found, ids)
+    for ids in none:
+        found = np.setdiff1d(found, ids)
+    return found
+
+
+def _reaching(this: _Search, query: Query, scores: Scores) -> Mask:
+    suggested = ranking.suggested_cut(query, this.calibration)
+    min_score = suggested if this.min_score in (None, "suggested") else float(this.min_score)
+    read: Sequence[Ids] = [np.empty(0, np.int64)] * len(query.terms)
+    if min_score <= suggested + ranking.ROUNDING:  # what was read counts for no more than that
+        read = _reading(this, query.terms, "contains" if this.mode == "similar" else this.mode)
+    return ranking.reaching(query, scores, min_score, read, this.calibration)
+
+
+def _reading(this: _Search, terms: Sequence[Term], way: Way) -> list[Ids]:
+    with session_scope(this.engine) as session:
+        return transcripts.photos_reading(session, terms=terms, way=way, version=this.served.model_version)
 
 
 def _explain(

@@ -1,5 +1,6 @@
 """Search: queries to ranked photos."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -9,46 +10,31 @@ from app.problems import RequestError, documented
 from app.routes.images import brief
 from app.schemas import (
     BoxOut,
-    CollectionName,
     HitOut,
-    MinScore,
-    QueryText,
     SearchAnswer,
     SearchAnswers,
+    SearchOptions,
+    SearchParameters,
     SearchRequest,
 )
 from indexer import search as engine
+from indexer.filters import Filters
 from indexer.hits import Hit
 from indexer.search import SearchResult
 
 router = APIRouter(prefix="/search", tags=["search"], responses=documented(404, 422, 503))
 
 MAX_HITS = 10_000
-QUERY = 'Words, up to 16; a "phrase in quotes" stands together, a -word or -"phrase" is to be absent.'
 
 
 @router.get("", response_model=SearchAnswer)
-def search(
-    service: ServiceDep,
-    q: Annotated[QueryText, Query(description=QUERY, examples=["google", 'coffee "to go" -tea'])],
-    limit: Annotated[int, Query(ge=1, le=1000)] = 20,
-    offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
-    min_score: Annotated[
-        MinScore | None,
-        Query(description="Leave out photos below it, or below the answer's `suggested_min_score`."),
-    ] = None,
-    collection: CollectionName | None = None,
-) -> SearchAnswer:
+def search(service: ServiceDep, request: Annotated[SearchParameters, Query()]) -> SearchAnswer:
     """Rank all photos by how well their text regions match the query.
 
     Nothing is left out without `min_score`. Of several words, photos that likely show most of them come
     first, then the mean of the words' best regions decides, then the id.
     """
-    request = SearchRequest(
-        queries=[q], limit=limit, offset=offset, min_score=min_score, collection=collection
-    )
-    found = _search(service, request)
-    return _answers(found)[0]
+    return _answers(_search(service, [request.q], request))[0]
 
 
 @router.post("", response_model=SearchAnswers, responses=documented(400, 403, 413))
@@ -56,24 +42,30 @@ def search_many(service: ServiceDep, request: SearchRequest) -> SearchAnswers:
     """Search for several queries at once, each with a ranking of its own."""
     if len(request.queries) * request.limit > MAX_HITS:
         raise RequestError(422, f"queries x limit may be {MAX_HITS:,} at most")
-    found = _search(service, request)
+    found = _search(service, request.queries, request)
     return SearchAnswers(results=_answers(found), took_ms=found.took_ms)
 
 
-def _search(service: Service, request: SearchRequest) -> SearchResult:
+def _search(service: Service, texts: Sequence[str], options: SearchOptions) -> SearchResult:
     served = service.follower.served()
     with service.metrics.search_seconds.time():
         found = engine.search(
             service.engine,
             served,
             service.encoder_of(served.model_version),
-            request.queries,
-            limit=request.limit,
-            offset=request.offset,
-            min_score=request.min_score,
-            collection=request.collection,
+            texts,
+            limit=options.limit,
+            offset=options.offset,
+            mode=options.match,
+            min_score=options.min_score,
+            filters=Filters(
+                collection=options.collection,
+                where=tuple(options.where),
+                taken_after=options.taken_after,
+                taken_before=options.taken_before,
+            ),
         )
-    service.metrics.searches.inc(len(request.queries))
+    service.metrics.searches.inc(len(texts))
     return found
 
 
@@ -95,7 +87,15 @@ def _answers(found: SearchResult) -> list[SearchAnswer]:
 
 def _hit(hit: Hit) -> HitOut:
     boxes = [
-        BoxOut(id=b.proposal_id, word=b.word, box=b.box, quad=b.quad, score=b.score, text=b.text)
-        for b in hit.boxes
+        BoxOut(
+            id=box.proposal_id,
+            word=box.word,
+            box=box.box,
+            quad=box.quad,
+            score=box.score,
+            text=box.text,
+            match=box.match,
+        )
+        for box in hit.boxes
     ]
-    return HitOut(image=brief(hit.image), score=hit.score, boxes=boxes)
+    return HitOut(image=brief(hit.image), score=hit.score, match=hit.match, boxes=boxes)

@@ -1,6 +1,7 @@
 import hashlib
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -65,6 +66,10 @@ def test_photos_go_in_and_are_found(client: Client, tmp_path: Path) -> None:
     assert [hit.image.name for hit in found.hits] == ["b.png"]
     assert client.file(found.hits[0].image.id) == path.read_bytes()
     assert client.search("hotel", min_score=0.99).total == 1
+    moment = datetime(2020, 1, 1, tzinfo=UTC)
+    assert client.search("hotel", match="exact", where=["width<=64", "bytes>1"]).total == 1
+    assert client.search("hotel", min_score="suggested", taken_after=moment).total == 0
+    assert client.search("hotel", offset=1).hits == client.search("hotel").hits[1:]
     assert client.images(status="failed").items == []
 
 

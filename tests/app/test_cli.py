@@ -33,7 +33,7 @@ def test_help(run: Run, arguments: list[str]) -> None:
     [
         (["nonsense"], "nonsense"),  # no such command
         (["--nonsense"], "--nonsense"),  # no such option
-        (["search"], "word"),  # missing argument
+        (["search"], "query"),  # missing argument
         (["ingest"], "paths"),
         (["search", "a", "b"], "b"),  # one too many
         (["search", "a", "--limit", "0"], "--limit"),
@@ -149,7 +149,14 @@ def test_photos_that_are_refused_are_named(run: Run, service_url: str, tmp_path:
 
 @pytest.mark.parametrize(
     ("arguments", "part"),
-    [(["search", ""], "letter or a digit"), (["search", "a", "--collection", "nowhere"], "collection")],
+    [
+        (["search", ""], "letter or a digit"),
+        (["search", "a", "--collection", "nowhere"], "collection"),
+        (["search", "a", "--match", "fuzzy"], "match"),
+        (["search", "a", "--where", "year=2024"], "meta.year>=2020"),
+        (["search", "a", "--min-score", "x"], "min_score"),
+        (["search", "a", "--taken-after", "x"], "taken-after"),
+    ],
 )
 def test_what_the_service_refuses_is_said(
     run: Run, service_url: str, arguments: list[str], part: str

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from indexer.phrases import APART_COST, Place, Quad, follows, place
+from indexer.phrases import APART_COST, Place, Quad, follows, place, standing
 
 
 def word(left: float, top: float, width: float = 40, height: float = 10) -> Quad:
@@ -19,7 +19,7 @@ def turned(quad: Quad, degrees: float) -> Quad:
 
 
 def closeness(first: Quad, second: Quad) -> float:
-    return follows(Place(1, 0.9, first), Place(2, 0.9, second))
+    return float(follows([Place(1, 0.9, first)], [Place(2, 0.9, second)])[0, 0])
 
 
 NEXT, BELOW = word(45, 0), word(0, 14)
@@ -61,7 +61,17 @@ def test_gaps_count_in_heights_of_the_words() -> None:
 
 
 def test_a_region_does_not_follow_itself() -> None:
-    assert follows(Place(1, 0.9, word(0, 0)), Place(1, 0.9, word(0, 0))) == 0
+    same = Place(1, 0.9, word(0, 0))
+    assert follows([same], [same, Place(2, 0.9, NEXT)]).tolist() == [[0, 1]]
+    assert place([[same], [same]]).score == pytest.approx(0.9 - APART_COST)
+
+
+def test_words_stand_together_or_not() -> None:
+    first, near, far = Place(1, 0, word(0, 0)), Place(2, 0, NEXT), Place(3, 0, word(500, 500))
+    assert standing(place([[first], [near]]))
+    assert standing(place([[first], [far, near]]))
+    assert not standing(place([[first], [far]]))
+    assert standing(place([[first]]))
 
 
 def test_words_that_stand_together_win_over_better_ones_apart() -> None:

@@ -51,6 +51,7 @@ def rank(index: VectorIndex, text: str, places: Mapping[int, float] | None = Non
     return [
         (int(scores.image_ids[place]), round(float(totals[place]), 3))
         for place in ranking.order(query, scores, CALIBRATION)
+        if ranking.without_excluded(query, scores, CALIBRATION)[place]
     ]
 
 

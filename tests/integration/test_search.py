@@ -4,6 +4,7 @@ import pytest
 
 from indexer import pipeline
 from indexer.errors import InvalidQuery, NotFound, NotReady
+from indexer.filters import Filters
 from indexer.follower import Follower
 from indexer.hits import Hit
 from indexer.search import SearchResult, search
@@ -178,10 +179,58 @@ def test_min_score_cuts_and_total_says_how_many_remain(gallery: Gallery, followe
 
 
 def test_collection_limits_the_ranking(gallery: Gallery, follower: Follower) -> None:
-    (result,) = _search(gallery, follower, "coffee", collection="other").results
+    (result,) = _search(gallery, follower, "coffee", filters=Filters(collection="other")).results
     assert (result.total, [hit.image.id for hit in result.hits]) == (1, [3])
     with pytest.raises(NotFound):
-        _search(gallery, follower, "coffee", collection="unknown")
+        _search(gallery, follower, "coffee", filters=Filters(collection="unknown"))
+
+
+@pytest.mark.parametrize(
+    ("query", "mode", "ids"),
+    [
+        ("coffee", "exact", [1]),
+        ("coffee", "prefix", [1, 3]),
+        ("cof", "prefix", [3, 1]),  # by similarity: here it is the longer one
+        ("offee", "contains", [1, 3]),
+        ("shop coffee", "exact", [1]),
+        ('"coffee shop"', "exact", [1]),
+        ('"shop coffee"', "exact", []),  # in the other order
+        ("coffee -shop", "prefix", [3]),
+        ("coffee hotel", "contains", []),  # no photo has both
+    ],
+)
+def test_only_photos_in_which_the_words_were_read(
+    gallery: Gallery, follower: Follower, query: str, mode: str, ids: list[int]
+) -> None:
+    (result,) = _search(gallery, follower, query, mode=mode).results
+    assert {hit.image.id for hit in result.hits} == set(ids)
+    assert result.total == len(ids)
+    assert [hit.score for hit in result.hits] == sorted((hit.score for hit in result.hits), reverse=True)
+    assert all(box.match == hit.match == "exact" for hit in result.hits for box in hit.boxes)
+    (cut,) = _search(gallery, follower, query, mode=mode, min_score="suggested").results
+    assert [hit.image.id for hit in cut.hits] == [hit.image.id for hit in result.hits]
+
+
+def test_transcripts_lift_over_the_suggested_cut_and_reorder_nothing(gallery: Gallery) -> None:
+    gallery.add("xyz antidisestablishmentarian")
+    gallery.add("coat")
+    gallery.add("coals")
+    gallery.index_all()
+    follower = gallery.follower()
+    (whole,) = _search(gallery, follower, "establish").results
+    (cut,) = _search(gallery, follower, "establish", min_score="suggested").results
+    assert [hit.image.id for hit in cut.hits] == [1]
+    (hit,) = cut.hits
+    assert hit.score < whole.suggested_min_score
+    assert hit.match == "exact"
+    assert ("antidisestablishmentarian", "exact") in [(box.text, box.match) for box in hit.boxes]
+    scores = [hit.score for hit in whole.hits]
+    assert scores == sorted(scores, reverse=True)
+    assert whole.total == 3
+    (strict,) = _search(gallery, follower, "establish", min_score=whole.suggested_min_score + 0.01).results
+    assert strict.hits == []  # who asks for more than is suggested gets it
+    (both,) = _search(gallery, follower, "establish xyz", min_score="suggested").results
+    assert [hit.image.id for hit in both.hits] == [1]
 
 
 def test_photo_deleted_a_moment_ago_is_skipped(gallery: Gallery, follower: Follower) -> None:

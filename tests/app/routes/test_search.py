@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -89,6 +90,28 @@ def test_a_box_is_a_region_of_its_photo(gallery: TestClient) -> None:
     ]
 
 
+def test_only_what_was_read(gallery: TestClient) -> None:
+    answer = gallery.get("/search?q=cof&match=prefix").json()
+    assert {hit["image"]["name"] for hit in answer["hits"]} == {"0.png", "1.png"}
+    assert answer["total"] == 2
+    assert {box["match"] for hit in answer["hits"] for box in hit["boxes"]} == {"exact"}
+    similar = gallery.get("/search?q=cofee").json()["hits"][0]
+    assert (similar["match"], similar["boxes"][0]["match"]) == ("similar", "similar")
+
+
+def test_filters(client: TestClient, working: None) -> None:
+    for year in (1999, 2024):
+        metadata = json.dumps({"year": year})
+        upload(client, (f"{year}.png", spell(f"coffee {year}")), metadata=metadata, wait="true")
+    params = {"q": "coffee", "where": ["meta.year>=2000", "width<=64", "bytes<100000"]}
+    answer = client.get("/search", params=params).json()
+    assert [hit["image"]["name"] for hit in answer["hits"]] == ["2024.png"]
+    body = {"queries": ["coffee"], "where": ["meta.year<2000"]}
+    (result,) = client.post("/search", json=body).json()["results"]
+    assert [hit["image"]["name"] for hit in result["hits"]] == ["1999.png"]
+    assert client.get("/search?q=coffee&taken_after=2020-01-01").json()["total"] == 0
+
+
 def test_an_empty_gallery_has_no_hits(client: TestClient) -> None:
     assert client.get("/search?q=coffee").json()["hits"] == []
 
@@ -117,6 +140,13 @@ def test_an_empty_gallery_has_no_hits(client: TestClient) -> None:
         "q=a&min_score=nan",
         "q=a&min_score=2",
         "q=a&collection=",
+        "q=a&match=fuzzy",
+        "q=a&where=year%3D2024",
+        "q=a&where=width%3E%3Dwide",
+        "q=a&where=",
+        "q=a&where=meta.a%3D%00",
+        "q=a&taken_after=yesterday",
+        "q=a" + "&where=width%3E1" * 21,
     ],
 )
 def test_bad_queries_are_refused_with_a_reason(client: TestClient, query: str) -> None:
