@@ -2,7 +2,7 @@
 
 A score is an inner product. Of query and vector the parts in a basis are multiplied as they are; of the rest,
 which lies outside it, the lengths are: that is at least as much (Cauchy-Schwarz). The basis holds most of
-every query, so nearly all proposals are ruled out by a seventh of their numbers.
+every query, so nearly all proposals are ruled out by a quarter of their numbers.
 """
 
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ NO_TEXT_SCORE = -1.0
 SCORE_MARGIN = 0.1
 MAX_PROPOSALS = 10
 ROUNDING = 2e-3  # more than float16 can lose of a product of unit vectors
+LANES = 8  # FAISS takes several times as long where the length of a vector is no multiple of it
 
 Vectors = NDArray[np.floating[Any]]
 Ids = NDArray[np.int64]
@@ -37,7 +38,7 @@ class Segment:
     def __init__(self, dimension: int, basis: Vectors | None = None) -> None:
         self._basis = basis
         self._index = _halves(dimension)
-        self._parts: Any = None if basis is None else _halves(len(basis) + 2)
+        self._parts: Any = None if basis is None else _halves(_parts_length(basis))
         self.image_ids = np.empty(0, np.int64)
         self.alive = np.empty(0, bool)  # False: the image was deleted or replaced
         self.counts = np.empty(0, np.int64)  # rows of each image
@@ -90,17 +91,36 @@ class Segment:
 
         With `images`, only their rows have a score, the others -inf.
         """
-        if images is None:
-            return _scan(self._index, query)
-        return _scan(self._index, query, np.flatnonzero(np.repeat(images, self.counts)))
+        scores = np.full(self._index.ntotal + 1, -np.inf, np.float32)
+        parameters, rows = None, self._index.ntotal
+        if images is not None:
+            chosen = np.flatnonzero(np.repeat(images, self.counts))
+            parameters, rows = faiss.SearchParameters(), len(chosen)
+            parameters.sel = faiss.IDSelectorBatch(chosen)
+        if rows:
+            products, found = self._index.search(query[None], rows, params=parameters)
+            scores[found[0]] = products[0]
+        return scores
 
-    def bounds(self, parts: Vectors) -> Vectors:
-        """Return what the score of every row is at most, and one -inf at the end.
+    def promises(self, parts: Vectors, rows: int) -> tuple[Vectors, float]:
+        """Return for every image what its score is at most, as far as the rows that promise most tell.
 
         Args:
             parts: Of the query, as `split_query` gives them.
+            rows: How many rows to look at.
+
+        Returns:
+            The bound of every image, -inf where none of its rows is among those; and what all the others
+            are at most.
         """
-        return _scan(self._parts, parts)
+        promises = np.full(len(self.image_ids), -np.inf, np.float32)
+        rows = min(rows, len(self.proposal_ids))
+        if not rows:
+            return promises, -np.inf
+        bounds, found = (result[0] for result in self._parts.search(parts[None], rows))
+        images = np.searchsorted(self.starts, found, side="right") - 1
+        promises[images[::-1]] = bounds[::-1]  # the highest last
+        return promises, -np.inf if rows == len(self.proposal_ids) else float(bounds[-1])
 
     def best(self, scores: Vectors) -> Vectors:
         """Return the best score of every image."""
@@ -120,33 +140,26 @@ class Segment:
 
 
 def split(vectors: Vectors, basis: Vectors) -> Vectors:
-    """Return of vectors (N, D) their parts in a basis (B, D), the length of the rest, and their own."""
-    inside = vectors @ basis.T
-    rest = np.linalg.norm(vectors - inside @ basis, axis=1, keepdims=True)
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.concatenate([inside, rest, length], axis=1, dtype=np.float32)
+    """Return of vectors (N, D) their parts in a basis (B, D), the length of the rest, their own, zeros."""
+    size = len(basis)
+    parts = np.zeros((len(vectors), _parts_length(basis)), np.float32)
+    parts[:, :size] = vectors @ basis.T
+    parts[:, size] = np.linalg.norm(vectors - parts[:, :size] @ basis, axis=1)
+    parts[:, size + 1] = np.linalg.norm(vectors, axis=1)
+    return parts
 
 
 def split_query(query: Vectors, basis: Vectors) -> Vectors:
     """Return what to multiply the parts of vectors with, to have at least their product with a query (D,)."""
     parts: Vectors = split(query[None], basis)[0]
-    parts[-1] *= ROUNDING
+    parts[len(basis) + 1] *= ROUNDING
     return parts
+
+
+def _parts_length(basis: Vectors) -> int:
+    return -(-(len(basis) + 2) // LANES) * LANES
 
 
 def _halves(dimension: int) -> Any:
     """Return an empty index of float16 vectors by inner product."""
     return faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-
-
-def _scan(index: Any, query: Vectors, chosen: Ids | None = None) -> Vectors:
-    """Return the products of a query with the chosen vectors; -inf for the others, and once at the end."""
-    products = np.full(index.ntotal + 1, -np.inf, np.float32)
-    parameters, count = None, index.ntotal
-    if chosen is not None:
-        parameters, count = faiss.SearchParameters(), len(chosen)
-        parameters.sel = faiss.IDSelectorBatch(chosen)
-    if count:
-        found, rows = index.search(query[None], count, params=parameters)
-        products[rows[0]] = found[0]
-    return products

@@ -92,9 +92,9 @@ def latencies_ms(client: Client, words: Sequence[str], clients: int, limit: int)
         return np.array(list(pool.map(ask, words)))
 
 
-def random_words(count: int) -> list[str]:
-    """Return words of 3 to 9 letters, the same ones at every call."""
-    generator = np.random.default_rng(0)
+def random_words(count: int, seed: int = 0) -> list[str]:
+    """Return words of 3 to 9 letters, the same ones for the same seed."""
+    generator = np.random.default_rng(seed)
     return ["".join(generator.choice(LETTERS, generator.integers(3, 10))) for _ in range(count)]
 
 

@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.search_scale [--proposals 30000 100000 ...] [--json FILE]
 
-The gallery is the sample gallery as the network sees it, filled up with random unit vectors, 20 a photo. Of
-every size one `glyphseek api` is started twice: first it reads the database, then its snapshot.
+The gallery is the sample gallery as the network sees it, filled up with random photos of 20 regions: the
+embeddings of random words, turned at random as far as real regions lie from the words. Of every size one
+`glyphseek api` is started twice: first it reads the database, then its snapshot.
 """
 
 import argparse
@@ -27,7 +28,8 @@ from model.encoder import Encoder
 from tests.benchmarks import measuring
 
 GALLERY = Path(measuring.__file__).parents[2] / "app" / "gallery"
-PROPOSALS_A_PHOTO = 20
+PROPOSALS_A_PHOTO, FILLING_WORDS = 20, 3000
+TURN = 0.3  # sine of the angle by which real regions leave the space of the words
 SEARCHES, WARM_UP_SEARCHES = 1000, 50
 CLIENTS = (1, 16)
 IMAGES = """COPY images (id, collection_id, sha256, name, media_type, size_bytes, width, height, status,
@@ -100,7 +102,7 @@ def _fill(url: str, count: int, real: list[Vectors], encoder: Encoder) -> int:
                 copy.write_row((collection_id, digest, name, "image/jpeg", *size, *state))
         ids = [row[0] for row in cursor.execute("SELECT id FROM images ORDER BY id")]
         with cursor.copy(PROPOSALS) as copy:
-            for image_id, vectors in zip(ids, _vectors(real, photos, encoder.dimension), strict=True):
+            for image_id, vectors in zip(ids, _vectors(real, photos, encoder), strict=True):
                 for ordinal, vector in enumerate(vectors):
                     embedding = vector.astype("<f2").tobytes()
                     box, quad = [10, 10, 90, 40], [10, 10, 90, 10, 90, 40, 10, 40]
@@ -109,11 +111,14 @@ def _fill(url: str, count: int, real: list[Vectors], encoder: Encoder) -> int:
     return photos
 
 
-def _vectors(real: list[Vectors], photos: int, dimension: int) -> Iterator[Vectors]:
+def _vectors(real: list[Vectors], photos: int, encoder: Encoder) -> Iterator[Vectors]:
     yield from real
     generator = np.random.default_rng(1)
+    words = encoder.encode_texts(measuring.random_words(FILLING_WORDS, seed=1))
     for _ in range(photos - len(real)):
-        vectors = generator.normal(size=(PROPOSALS_A_PHOTO, dimension)).astype(np.float32)
+        noise = generator.normal(size=(PROPOSALS_A_PHOTO, encoder.dimension)).astype(np.float32)
+        noise *= TURN / np.linalg.norm(noise, axis=1, keepdims=True)
+        vectors = words[generator.integers(len(words), size=PROPOSALS_A_PHOTO)] + noise
         yield vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 

@@ -20,24 +20,35 @@ def segment():
 def test_parts_and_lengths_are_those_of_the_vectors():
     vectors = GENERATOR.standard_normal((5, DIMENSION)).astype(np.float32)
     parts = split(vectors, BASIS)
-    assert parts.shape == (5, 4 + 2)
+    assert parts.shape == (5, 8)  # 4 + 2, and zeros up to what FAISS is fast with
     np.testing.assert_allclose(
         parts[:, :4] @ BASIS + (vectors - vectors @ BASIS.T @ BASIS), vectors, atol=1e-5
     )
     np.testing.assert_allclose((parts[:, :5] ** 2).sum(1), parts[:, 5] ** 2, rtol=1e-5)
+    assert not parts[:, 6:].any()
 
 
-def test_bounds_are_never_below_the_scores(segment):
+def test_promises_are_never_below_the_best_scores(segment):
     for scale in (0.01, 1, 100):
         query = (GENERATOR.standard_normal(DIMENSION) * scale).astype(np.float32)
-        assert (segment.bounds(split_query(query, BASIS))[:-1] >= segment.scores(query)[:-1]).all()
+        promises, others = segment.promises(split_query(query, BASIS), 10)
+        best = segment.best(segment.scores(query))
+        assert (promises[[0, 2]] >= best[[0, 2]]).all()
+        assert promises[1] == others == -np.inf  # no text; and nothing was left out
 
 
-def test_bounds_of_a_query_inside_the_basis_are_the_scores(segment):
+def test_promises_of_a_query_inside_the_basis_are_the_best_scores(segment):
     query = BASIS[1]
-    bounds, scores = segment.bounds(split_query(query, BASIS)), segment.scores(query)
-    np.testing.assert_allclose(bounds[:-1], scores[:-1], atol=0.02)
-    assert bounds[-1] == scores[-1] == -np.inf
+    promises, _ = segment.promises(split_query(query, BASIS), 10)
+    np.testing.assert_allclose(promises[[0, 2]], segment.best(segment.scores(query))[[0, 2]], atol=0.02)
+
+
+def test_rows_that_were_not_looked_at_promise_no_more_than_is_said(segment):
+    query = GENERATOR.standard_normal(DIMENSION).astype(np.float32)
+    everything, _ = segment.promises(split_query(query, BASIS), 3)
+    promises, others = segment.promises(split_query(query, BASIS), 1)
+    assert np.isfinite(promises).sum() == 1
+    assert promises.max() == others == everything.max()
 
 
 def test_chosen_images_have_the_scores_they_have_among_all(segment):

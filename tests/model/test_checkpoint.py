@@ -87,4 +87,4 @@ def test_the_shipped_checkpoint_is_fast() -> None:
     extras = checkpoint.load().extras
     assert extras.eight_bits.keys() == {"detector", "reader"}
     assert extras.query_basis is not None
-    assert extras.query_basis.shape == (256, 1920)
+    assert extras.query_basis.shape == (510, 1920)
