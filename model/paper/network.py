@@ -81,6 +81,11 @@ class PaperNetwork(nn.Module):
         self.text_branch = TextBranch(len(config.charset), config.width, config.channels, config.steps)
         self.classifier = nn.Linear(config.channels, len(config.charset) + 1) if config.reading else None
 
+    def unfreeze(self) -> None:
+        """Have everything trained but stem and res2."""
+        self.requires_grad_(True)
+        self.trunk.resnet.freeze()
+
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """Map RGB pictures (B, 3, H, W) in 0-255, sides multiples of 32, to P2 to P7 and points (B, P, 6)."""
         maps: list[Tensor] = self.trunk(images)

@@ -45,8 +45,12 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
             if isinstance(module, Bottleneck):
                 module.bn3.weight.fill_(RESIDUAL)
-        for frozen in (self.conv1, self.layer1):
-            frozen.requires_grad_(False)
+        self.freeze()
+
+    def freeze(self) -> None:
+        """Keep stem and res2 from being trained."""
+        for name in ("conv1", "layer1"):
+            self.get_submodule(name).requires_grad_(False)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Map normalised pictures (B, 3, H, W), BGR, to C2 to C5, the finest first."""

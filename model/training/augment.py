@@ -40,6 +40,8 @@ class Augmentation:
         degrees: Turn to either side.
         height: Factor of the height alone.
         min_visible: A word of which less lies inside the crop is to be ignored.
+        light: Whether brightness, contrast and colour change too; they don't in the paper.
+        even: Whether longer sides are drawn evenly, as in the paper; else their logarithms are.
     """
 
     size: int = 640
@@ -47,6 +49,8 @@ class Augmentation:
     degrees: float = 15
     height: tuple[float, float] = (0.8, 1.2)
     min_visible: float = 0.8
+    light: bool = True
+    even: bool = False
 
 
 def random_view(rng: Rng, pixels: NDArray[np.uint8], words: Sequence[Word], settings: Augmentation) -> View:
@@ -59,17 +63,18 @@ def random_view(rng: Rng, pixels: NDArray[np.uint8], words: Sequence[Word], sett
         settings: Ranges.
     """
     height, width = pixels.shape[:2]
-    low, high = np.log(settings.longer_side)
-    scale = math.exp(rng.uniform(low, high)) / max(height, width)
-    scaled = (max(1, round(width * scale)), max(1, round(height * scale * rng.uniform(*settings.height))))
+    scale = _longer_side(rng, settings) / max(height, width)
+    scaled = (max(1, round(width * scale)), max(1, round(height * scale)))
     picture = Image.fromarray(pixels).resize(scaled, Image.Resampling.BILINEAR)
     angle = math.radians(rng.uniform(-settings.degrees, settings.degrees))
     turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+    turn[1] *= rng.uniform(*settings.height)
+    back = np.linalg.inv(turn)
     centre = _centre(rng, scaled, settings.size)
     half = np.full(2, settings.size / 2)
     # Pillow asks where each pixel of the result lies in the source.
-    offset = centre - turn.T @ half
-    matrix = [*turn.T[0], offset[0], *turn.T[1], offset[1]]
+    offset = centre - back @ half
+    matrix = [*back[0], offset[0], *back[1], offset[1]]
     view = picture.transform(
         (settings.size, settings.size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
     )
@@ -79,7 +84,27 @@ def random_view(rng: Rng, pixels: NDArray[np.uint8], words: Sequence[Word], sett
     visible = visible_share(moved, settings.size)
     kept = np.flatnonzero(visible > 0)
     ignore = np.array([word.ignore for word in words], bool)[kept] | (visible[kept] < settings.min_visible)
-    return View(_light(rng, view), moved[kept], [words[index].text for index in kept.tolist()], ignore)
+    shown = _light(rng, view) if settings.light else np.asarray(view)
+    return View(shown, moved[kept], [words[index].text for index in kept.tolist()], ignore)
+
+
+def whole_view(pixels: NDArray[np.uint8], words: Sequence[Word], size: int) -> View:
+    """Return a whole photo as a square view, whatever its proportions were."""
+    height, width = pixels.shape[:2]
+    image = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)
+    quads = np.array([word.quad for word in words], np.float32).reshape(-1, 4, 2)
+    return View(
+        np.asarray(image),
+        quads * np.array([size / width, size / height], np.float32),
+        [word.text for word in words],
+        np.array([word.ignore for word in words], bool),
+    )
+
+
+def _longer_side(rng: Rng, settings: Augmentation) -> float:
+    if settings.even:
+        return rng.uniform(*settings.longer_side)
+    return math.exp(rng.uniform(*np.log(settings.longer_side)))
 
 
 def _centre(rng: Rng, scaled: tuple[int, int], size: int) -> NDArray[np.float64]:

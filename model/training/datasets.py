@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from model.evaluation.dataset import Photo, Word, read_photos
-from model.training.augment import Augmentation, View, random_view, visible_share
+from model.training.augment import Augmentation, View, random_view, visible_share, whole_view
 from model.training.synthetic import render_scene
 
 Rng = np.random.Generator
@@ -54,6 +54,33 @@ class PhotoSource:
         pixels = photo.pixels()
         for _ in range(5):
             view = random_view(rng, pixels, photo.words, self.augmentation)
+            if not view.ignore.all():
+                break
+        return view
+
+
+@dataclass(frozen=True)
+class PaperSource:
+    """Photos of which too many may be there to look at all first.
+
+    Attributes:
+        photos: Best read one by one.
+        size: Side of the views in pixels.
+        augmentation: Ranges of random views; without, the whole photo is the view.
+    """
+
+    photos: Sequence[Photo]
+    size: int
+    augmentation: Augmentation | None
+
+    def draw(self, rng: Rng) -> View:
+        """Return a view of one of the photos, with a word in it if that can be had within a few tries."""
+        for _ in range(5):
+            photo = self.photos[int(rng.integers(len(self.photos)))]
+            if self.augmentation:
+                view = random_view(rng, photo.pixels(), photo.words, self.augmentation)
+            else:
+                view = whole_view(photo.pixels(), photo.words, self.size)
             if not view.ignore.all():
                 break
         return view

@@ -23,16 +23,16 @@ def mix(before: Checkpoint, after: Checkpoint, share: float) -> Checkpoint:
     Raises:
         ValueError: the configurations differ, or the share is out of range.
     """
-    if before.retriever.config != after.retriever.config:
+    if before.network.config != after.network.config:
         raise ValueError("the two networks have different configurations")
     if not 0 <= share <= 1:
         raise ValueError(f"the share must lie between 0 and 1: {share}")
-    first, second = before.retriever.state_dict(), after.retriever.state_dict()
+    first, second = before.network.state_dict(), after.network.state_dict()
     mixed = {
         name: first[name].lerp(tensor, share) if tensor.is_floating_point() else tensor
         for name, tensor in second.items()
     }
-    after.retriever.load_state_dict(mixed)
+    after.network.load_state_dict(mixed)
     return after
 
 
@@ -48,7 +48,7 @@ def main() -> None:
         mixed = mix(checkpoint.load(given.before), checkpoint.load(given.after), given.share)
     except ValueError as exc:
         parser.error(str(exc))
-    checkpoint.save(given.out, mixed.retriever, {**mixed.card, "mixed": given.share})
+    checkpoint.save(given.out, mixed.network, {**mixed.card, "mixed": given.share})
 
 
 if __name__ == "__main__":

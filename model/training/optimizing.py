@@ -6,6 +6,9 @@ from typing import Any
 import torch
 from torch import nn
 
+# At which shares of the run the learning rate falls to a tenth (paper, section 4.2).
+STEPS_DOWN = {"paper": (1 / 3, 2 / 3), "paper-tuning": (1 / 2,)}
+
 
 def make_optimizer(recipe: str, learning_rate: float, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     """Return the optimiser of the recipe.
@@ -15,23 +18,23 @@ def make_optimizer(recipe: str, learning_rate: float, groups: list[dict[str, Any
     """
     if recipe == "adamw":
         return torch.optim.AdamW(groups, learning_rate, weight_decay=0.01)
-    if recipe == "paper":
+    if recipe in STEPS_DOWN:
         return torch.optim.SGD(groups, learning_rate, momentum=0.9, weight_decay=1e-4)
-    raise ValueError(f"recipe {recipe!r} is neither adamw nor paper")
+    raise ValueError(f"recipe {recipe!r} is none of adamw, {', '.join(STEPS_DOWN)}")
 
 
 def rate(recipe: str, learning_rate: float, step: int, progress: float) -> float:
     """Return the learning rate.
 
     Args:
-        recipe: `adamw`: a cosine; `paper`: two steps down.
+        recipe: `adamw`: a cosine; `paper`: two steps down; `paper-tuning`: one.
         learning_rate: The highest.
         step: Number of steps made; the first ones warm up.
         progress: Share of the run that is over, in [0, 1].
     """
-    if recipe == "paper":
+    if recipe in STEPS_DOWN:
         warm = min(1.0, 1 / 3 + 2 / 3 * step / 500)
-        return learning_rate * warm * 0.1 ** ((progress > 1 / 3) + (progress > 2 / 3))
+        return learning_rate * warm * 0.1 ** sum(progress >= share for share in STEPS_DOWN[recipe])
     return learning_rate * min(1.0, (step + 1) / 200) * (0.51 + 0.49 * math.cos(math.pi * progress))
 
 

@@ -6,9 +6,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from model import checkpoint
-
-CHOICES = {"parts": ("detector", "refiner", "similarity", "reader"), "recipe": ("adamw", "paper")}
+CHOICES = {
+    "preset": ("accurate", "paper"),
+    "parts": ("detector", "refiner", "similarity", "reader"),
+    "recipe": ("adamw", "paper", "paper-tuning"),
+}
+PATHS = ("data", "out", "init", "imagenet")
+# Section 4.2 of the paper: pre-training on whole pictures, fine-tuning on random views.
+_PAPER: dict[str, Any] = {"preset": "paper", "beta": 1.0, "average": 1, "clip": 0.0}
+_PRETRAINING = {"learning_rate": 0.01, "batch": 64, "steps": 90_000, "augment": False}
+_TUNING = {"learning_rate": 0.001, "batch": 16, "steps": 80_000}
+DEFAULTS: dict[tuple[str, str], dict[str, Any]] = {
+    ("paper", "paper"): {**_PAPER, **_PRETRAINING},
+    ("paper", "paper-tuning"): {**_PAPER, **_TUNING},
+    ("paper", "adamw"): _PAPER,
+}
 
 
 @dataclass(frozen=True)
@@ -18,11 +30,17 @@ class Settings:
     Attributes:
         data: Folder of the data sets.
         out: Folder of the run.
-        init: Checkpoint to start from.
-        parts: Which parts are trained; the others stay as they are.
+        preset: Which network.
+        init: Checkpoint to start from; without one `accurate` takes the shipped one, `paper` chance.
+        imagenet: Weights of torchvision's ResNet-50 to start `paper` from.
+        width: Of a new network `paper`; 256 is the paper's.
+        photo_sets: What `paper` learns from: data sets in the folder of data sets or anywhere.
+        augment: Random views of photos for `paper`; without, the photos are resized as they are.
+        parts: Which parts of `accurate` are trained; the others stay as they are.
         minutes: Wall-clock time of the whole run, stops not counted.
         steps: Length of the run instead of the minutes; 0: the minutes count.
-        recipe: `adamw` with a cosine, or `paper`: SGD with two steps down.
+        recipe: `adamw` with a cosine; `paper`: SGD with two steps down, as in pre-training; `paper-tuning`:
+            with one. With the preset `paper` they have defaults of their own.
         learning_rate: Of the new layers.
         trunk_rate: Factor of it for the trunks, which were trained before.
         frozen_stages: Of the reading trunk, first ones that stay as they are; the stem is the first.
@@ -36,6 +54,9 @@ class Settings:
         word_sets: Folders of crops, in the folder of the data sets or anywhere.
         degrade: Blur, noise and the like on crops of words.
         beta: Of the similarity's smooth-L1.
+        average: Steps over which the written weights are averaged; 1: the last ones are written.
+        clip: Largest norm of the gradient; 0: any.
+        bf16: Compute in bfloat16 where that is safe, in `paper`.
         pseudowords: Word augmentation on.
         pairs: Word-word and region-region similarities on.
         reading: CTC loss on.
@@ -48,7 +69,12 @@ class Settings:
 
     data: Path
     out: Path
-    init: Path = checkpoint.DEFAULT_CHECKPOINT
+    preset: str = "accurate"
+    init: Path | None = None
+    imagenet: Path | None = None
+    width: int = 256
+    photo_sets: tuple[str, ...] = ("icdar2015/train.jsonl",)
+    augment: bool = True
     parts: tuple[str, ...] = ("detector", "similarity")
     minutes: float = 60.0
     steps: int = 0
@@ -66,6 +92,9 @@ class Settings:
     word_sets: tuple[str, ...] = ("words",)
     degrade: bool = False
     beta: float = 0.11
+    average: int = 500
+    clip: float = 10.0
+    bf16: bool = False
     pseudowords: bool = True
     pairs: bool = True
     reading: bool = True
@@ -76,16 +105,25 @@ class Settings:
     log_every: int = 50
 
 
+def defaults_of(preset: str, recipe: str) -> dict[str, Any]:
+    """Return the settings of a preset and recipe."""
+    return asdict(Settings(Path(), Path(), recipe=recipe)) | DEFAULTS.get((preset, recipe), {})
+
+
 def parse(arguments: Sequence[str]) -> Settings:
     """Return settings from a command line; every one is an option."""
+    first = argparse.ArgumentParser(add_help=False)
+    first.add_argument("--preset", default="accurate")
+    preset = first.parse_known_args(arguments)[0].preset
+    first.add_argument("--recipe", default="paper" if preset == "paper" else "adamw")
+    recipe = first.parse_known_args(arguments)[0].recipe
     parser = argparse.ArgumentParser(
         description="Train the network.", formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    defaults = asdict(Settings(Path(), Path()))
-    for name, default in defaults.items():
+    for name, default in defaults_of(preset, recipe).items():
         option = "--" + name.replace("_", "-")
-        if name in ("data", "out"):
-            parser.add_argument(option, type=Path, required=True)
+        if name in PATHS:
+            parser.add_argument(option, type=Path, required=name in ("data", "out"), default=default)
         elif isinstance(default, bool):
             parser.add_argument(option, action=argparse.BooleanOptionalAction, default=default)
         elif isinstance(default, tuple):
@@ -95,6 +133,18 @@ def parse(arguments: Sequence[str]) -> Settings:
             parser.add_argument(option, type=type(default), default=default, choices=CHOICES.get(name))
     values = vars(parser.parse_args(arguments))
     given: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-    if not given["batch"] and {"detector", "refiner"} & set(given["parts"]):
-        parser.error("detector and refiner learn from pictures: --batch must be at least 1")
+    if problem := _contradiction(Settings(**given)):
+        parser.error(problem)
     return Settings(**given)
+
+
+def _contradiction(settings: Settings) -> str | None:
+    """Return what is wrong with settings that are right one by one."""
+    if settings.preset == "paper":
+        if settings.batch < 1 or settings.width < 8 or settings.width % 8:
+            return "paper needs --batch of at least 1 and --width in multiples of 8"
+        if settings.size % 32:
+            return "paper needs --size in multiples of 32"
+    elif not settings.batch and {"detector", "refiner"} & set(settings.parts):
+        return "detector and refiner learn from pictures: --batch must be at least 1"
+    return None

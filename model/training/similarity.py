@@ -9,8 +9,8 @@ from rapidfuzz.process import cdist
 from torch import Tensor
 
 from model.charset import Charset
+from model.checkpoint import Network
 from model.embedder import stretch_words
-from model.retriever import Retriever
 from model.training.losses import row_maximum_loss
 
 EDITS = ("insert", "delete", "replace", "keep")
@@ -45,7 +45,7 @@ def pseudoword(rng: np.random.Generator, word: str, characters: str) -> str:
 
 
 def similarity_loss(
-    retriever: Retriever,
+    network: Network,
     regions: Tensor,
     texts: Sequence[str],
     rng: np.random.Generator,
@@ -57,7 +57,7 @@ def similarity_loss(
     """Return L_s (Eq. 4) of regions of photos and what they say.
 
     Args:
-        retriever: Whose text branch is trained along.
+        network: Whose text branch is trained along.
         regions: Embeddings (N, D) of regions.
         texts: What they say, folded to the charset; "" for a region without text.
         rng: Source of chance for the pseudowords.
@@ -65,14 +65,14 @@ def similarity_loss(
         pairs: Add the similarities of words among each other, and of regions.
         beta: Where smooth-L1 goes from square to line.
     """
-    charset = Charset(retriever.config.charset)
+    charset = Charset(network.config.charset)
     words = sorted({text for text in texts if text})
     if not words:
         return regions.sum() * 0
     if pseudowords:
         words += [pseudoword(rng, word, charset.characters) for word in words]
-    numbers, stretch = stretch_words([charset.encode(word) for word in words], retriever.config.steps)
-    queries = retriever.embed_words(numbers.to(regions.device), stretch.to(regions.device))
+    numbers, stretch = stretch_words([charset.encode(word) for word in words], network.config.steps)
+    queries = network.embed_words(numbers.to(regions.device), stretch.to(regions.device))
     loss = _loss(queries, regions, words, texts, beta)
     if not pairs:
         return loss

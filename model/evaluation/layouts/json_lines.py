@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,45 @@ def read(path: Path, images: Path | None) -> Dataset:
         ValueError: the file is missing, or a line is not as described above; names file and line.
     """
     return Dataset([_photo(path, images, line, text) for line, text in _lines(path)])
+
+
+class PhotoLines(Sequence[Photo]):
+    """The photos of a JSON lines file, each read when it is asked for: a million of them take 8 MB."""
+
+    def __init__(self, path: Path) -> None:
+        """Find where the lines begin.
+
+        Raises:
+            ValueError: the file is missing or empty.
+        """
+        self._path = path
+        starts, place = [], 0
+        try:
+            with path.open("rb") as file:
+                for line in file:
+                    if line.strip():
+                        starts.append(place)
+                    place += len(line)
+        except OSError as exc:
+            raise ValueError(f"{path} cannot be read: {exc}") from exc
+        if not starts:
+            raise ValueError(f"{path} has no photos")
+        self._starts = np.array(starts, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, index: int) -> Photo: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Photo]: ...
+    def __getitem__(self, index: int | slice) -> Photo | list[Photo]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        with self._path.open("rb") as file:
+            file.seek(int(self._starts[index]))
+            text = file.readline().decode("utf-8", "replace")
+        return _photo(self._path, None, index + 1, text)
 
 
 def write_photo(file: TextIO, photo: Photo, folder: Path) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model.evaluation.dataset import Word
-from model.training.augment import Augmentation, random_view, visible_share
+from model.training.augment import Augmentation, random_view, visible_share, whole_view
 
 
 def word(x0: float, y0: float, x1: float, y1: float, *, text: str | None = "x", ignore: bool = False) -> Word:
@@ -37,15 +37,40 @@ def test_the_same_seed_gives_the_same_view() -> None:
 
 
 def test_ranges_are_kept() -> None:
+    """First the turn, then the height: a word's edges are no longer at right angles."""
     pixels, white = photo_with_white_word()
     settings = Augmentation(size=640, longer_side=(400, 800), degrees=10, height=(0.8, 1.2))
     for seed in range(40):
         view = random_view(np.random.default_rng(seed), pixels, [white], settings)
         for quad in view.quads:
-            along, down = quad[1] - quad[0], quad[3] - quad[0]
-            assert 158 <= np.linalg.norm(along) <= 322
-            assert 0.79 <= np.linalg.norm(down) / 60 / (np.linalg.norm(along) / 160) <= 1.21
-            assert abs(np.degrees(np.arctan2(along[1], along[0]))) <= 10.1
+            along, down = (quad[1] - quad[0]) / 160, (quad[3] - quad[0]) / 60
+            scale = np.hypot(along[0], down[0])  # widths stay as they are
+            assert 0.99 <= scale <= 2.01
+            assert 0.79 <= np.hypot(along[1], down[1]) / scale <= 1.21
+            assert abs(np.degrees(np.arctan2(-down[0], along[0]))) <= 10.1
+
+
+def test_as_in_the_paper_light_stays_and_sizes_are_even() -> None:
+    pixels, white = photo_with_white_word()
+    plain = Augmentation(size=640, longer_side=(100, 500), degrees=0, height=(1, 1), light=False, even=True)
+    views = [random_view(np.random.default_rng(seed), pixels, [white], plain) for seed in range(300)]
+    assert {view.image.max() for view in views} == {255}
+    sides = [np.ptp(view.quads[0, :, 0]) / 160 * 400 for view in views]
+    assert np.mean(sides) == pytest.approx(300, abs=25)  # 249 if their logarithms were even
+
+
+def test_a_whole_photo_is_a_view_in_other_proportions() -> None:
+    pixels, white = photo_with_white_word()
+    hidden = word(0, 0, 40, 30, text="###", ignore=True)
+    view = whole_view(pixels, [white, hidden], 200)
+    assert view.image.shape == (200, 200, 3)
+    assert view.quads[0].tolist() == pytest.approx(
+        np.array([[60, 200 / 3], [140, 200 / 3], [140, 320 / 3], [60, 320 / 3]])
+    )
+    assert (view.texts, view.ignore.tolist()) == (["x", "###"], [False, True])
+    assert view.image[80, 100, 0] == 255
+    assert view.image[50, 100, 0] == 0
+    assert whole_view(pixels, [], 32).quads.shape == (0, 4, 2)
 
 
 def test_words_outside_are_dropped_and_cut_ones_ignored() -> None:

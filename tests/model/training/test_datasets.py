@@ -11,10 +11,12 @@ import pytest
 from PIL import Image
 
 from model.evaluation.dataset import read_photos
+from model.evaluation.layouts.json_lines import PhotoLines
 from model.training.augment import Augmentation, View
 from model.training.datasets import (
     Batch,
     Mix,
+    PaperSource,
     PhotoSource,
     SceneSource,
     Views,
@@ -163,3 +165,18 @@ def test_cuts_are_free_of_text(photos: Path) -> None:
     assert len(cuts) == 2
     assert all(cut.shape == (48, 48, 3) for cut in cuts)
     assert text_free_cuts(read_photos(photos), 300, seed=0, limit=2) == []
+
+
+@pytest.mark.parametrize("augmentation", [None, VIEW])
+def test_photos_of_the_paper_are_drawn_whole_or_in_part(
+    photos: Path, augmentation: Augmentation | None
+) -> None:
+    source = PaperSource(PhotoLines(photos), 64, augmentation)
+    views = [source.draw(np.random.default_rng(seed)) for seed in range(12)]
+    assert {view.image.shape for view in views} == {(64, 64, 3)}
+    shown = [
+        text for view in views for text, ignore in zip(view.texts, view.ignore, strict=True) if not ignore
+    ]
+    assert set(shown) == {"word0", "word2"}  # where nothing can be read, another photo is drawn
+    again = source.draw(np.random.default_rng(3))
+    np.testing.assert_array_equal(again.image, views[3].image)

@@ -13,20 +13,41 @@ def test_adamw_warms_up_and_falls_to_a_fiftieth() -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "progress", "expected"),
-    [(0, 0, 1 / 3), (250, 0, 2 / 3), (500, 0.1, 1), (5000, 0.4, 0.1), (9000, 0.9, 0.01)],
+    ("recipe", "total", "step", "expected"),
+    [
+        ("paper", 90_000, 0, 1 / 3),
+        ("paper", 90_000, 250, 2 / 3),
+        ("paper", 90_000, 500, 1),
+        ("paper", 90_000, 29_999, 1),
+        ("paper", 90_000, 30_000, 0.1),
+        ("paper", 90_000, 59_999, 0.1),
+        ("paper", 90_000, 60_000, 0.01),
+        ("paper-tuning", 80_000, 39_999, 1),
+        ("paper-tuning", 80_000, 40_000, 0.1),
+        ("paper-tuning", 80_000, 79_999, 0.1),
+    ],
 )
-def test_the_recipe_of_the_paper_goes_down_in_steps(step: int, progress: float, expected: float) -> None:
-    assert rate("paper", 1.0, step, progress) == pytest.approx(expected)
+def test_the_recipes_of_the_paper_go_down_in_steps(
+    recipe: str, total: int, step: int, expected: float
+) -> None:
+    assert rate(recipe, 1.0, step, step / total) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(("recipe", "kind"), [("adamw", torch.optim.AdamW), ("paper", torch.optim.SGD)])
+@pytest.mark.parametrize(
+    ("recipe", "kind"),
+    [("adamw", torch.optim.AdamW), ("paper", torch.optim.SGD), ("paper-tuning", torch.optim.SGD)],
+)
 def test_recipes_have_their_optimisers(recipe: str, kind: type) -> None:
     assert isinstance(make_optimizer(recipe, 0.1, [{"params": [nn.Parameter(torch.ones(1))]}]), kind)
 
 
+def test_momentum_and_weight_decay_are_those_of_the_paper() -> None:
+    [group] = make_optimizer("paper", 0.1, [{"params": [nn.Parameter(torch.ones(1))]}]).param_groups
+    assert (group["momentum"], group["weight_decay"]) == (0.9, 1e-4)
+
+
 def test_an_unknown_recipe_is_refused() -> None:
-    with pytest.raises(ValueError, match="recipe 'lion' is neither"):
+    with pytest.raises(ValueError, match="recipe 'lion' is none of"):
         make_optimizer("lion", 0.1, [{"params": [nn.Parameter(torch.ones(1))]}])
 
 
@@ -42,3 +63,12 @@ def test_the_average_is_a_plain_mean_at_first() -> None:
     module.weight.data.fill_(10)
     average.update(module, 100)
     assert float(average.state["weight"]) == pytest.approx(2 + 8 / 4)
+
+
+def test_a_window_of_one_step_keeps_the_last_weights() -> None:
+    module = nn.Linear(1, 1)
+    average = MovingAverage(module, window=1)
+    for step in range(3):
+        module.weight.data.fill_(step)
+        average.update(module, step)
+    assert float(average.state["weight"]) == 2

@@ -34,3 +34,18 @@ def test_options_have_the_types_of_the_settings() -> None:
 def test_wrong_options_are_refused(wrong: list[str]) -> None:
     with pytest.raises(SystemExit):
         parse([*NEEDED, *wrong])
+
+
+def test_the_preset_paper_has_the_schedules_of_the_paper() -> None:
+    first = parse([*NEEDED, "--preset", "paper"])
+    assert (first.recipe, first.steps, first.batch, first.learning_rate) == ("paper", 90_000, 64, 0.01)
+    assert (first.size, first.augment, first.beta, first.average, first.init) == (640, False, 1, 1, None)
+    tuned = parse([*NEEDED, "--preset", "paper", "--recipe", "paper-tuning", "--batch", "32"])
+    assert (tuned.steps, tuned.batch, tuned.learning_rate) == (80_000, 32, 0.001)
+    assert (tuned.augment, tuned.longer_side) == (True, (640, 1920))
+
+
+@pytest.mark.parametrize("wrong", [["--batch", "0"], ["--width", "12"], ["--size", "100"]])
+def test_what_the_preset_paper_cannot_be_is_refused(wrong: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse([*NEEDED, "--preset", "paper", *wrong])

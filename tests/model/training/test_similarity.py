@@ -1,4 +1,5 @@
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -80,3 +81,37 @@ def test_regions_without_text_cost_nothing_alone(tiny: Retriever) -> None:
     loss = similarity_loss(tiny, regions, ["", ""], np.random.default_rng(0))
     assert float(loss.detach()) == 0
     loss.backward()  # type: ignore[no-untyped-call]
+
+
+class Fixed:
+    """A text branch whose embeddings were chosen beforehand, in the order of the sorted words."""
+
+    def __init__(self, embeddings: list[list[float]]) -> None:
+        self.embeddings = torch.tensor(embeddings).float()
+        self.config = SimpleNamespace(charset=LATIN, steps=15)
+
+    def embed_words(self, numbers: torch.Tensor, stretch: torch.Tensor) -> torch.Tensor:
+        assert len(numbers) == len(self.embeddings)
+        return self.embeddings
+
+
+def test_the_loss_by_hand() -> None:
+    """Eq. 4 without pseudowords: words bar, bat; regions that say bat, bar; targets 1 and 2 / 3."""
+    network = Fixed([[1, 0], [0, 1]])
+    regions = torch.tensor([[0.6, 0.8], [1.0, 0.0]])
+    words_regions = ((2 / 3 - 0.6) ** 2 / 2 + (2 / 3) ** 2 / 2) / 2  # bar: .6 and 1; bat: .8 and 0
+    words_words = (2 / 3) ** 2 / 2  # 1, and 0 in place of 2 / 3
+    regions_regions = (2 / 3 - 0.6) ** 2 / 2
+    rng = np.random.default_rng(0)
+    for pairs, expected in (
+        (False, words_regions),
+        (True, words_regions + words_words + regions_regions),
+    ):
+        found = similarity_loss(network, regions, ["bat", "bar"], rng, pseudowords=False, pairs=pairs)
+        assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_every_word_gets_one_pseudoword() -> None:
+    regions = torch.tensor([[0.6, 0.8], [1.0, 0.0]])
+    network = Fixed([[1, 0], [0, 1], [1, 0], [0, 1]])
+    similarity_loss(network, regions, ["bat", "bar"], np.random.default_rng(0), pseudowords=True)

@@ -1,4 +1,5 @@
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from PIL import Image
 
 from model.evaluation.dataset import read_dataset, read_photos
-from model.evaluation.layouts.json_lines import write_photo
+from model.evaluation.layouts.json_lines import PhotoLines, write_photo
 
 QUAD = [[1, 2], [9, 2], [9, 6], [1, 6]]
 
@@ -105,3 +106,24 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         np.testing.assert_array_equal(first.quad, second.quad)
         np.testing.assert_array_equal(first.box, second.box)
         assert (first.text, first.ignore) == (second.text, second.ignore)
+
+
+def test_photos_can_be_read_one_by_one(tmp_path: Path) -> None:
+    words = [{"quad": QUAD, "text": text} for text in ("Café\u2028bar", "x")]
+    entries = [{"image": f"{index}.png", "words": words[: index + 1]} for index in range(2)]
+    path = write(tmp_path / "set.jsonl", entries[0], "", entries[1], "")
+    photos = pickle.loads(pickle.dumps(PhotoLines(path)))  # as it goes to the processes that draw
+    assert len(photos) == 2
+    assert [photo.name for photo in photos] == ["0.png", "1.png"]
+    assert [word.text for word in photos[1].words] == ["Café\u2028bar", "x"]
+    assert [photo.name for photo in photos[1:]] == ["1.png"]
+    assert photos[0].words[0].quad.tolist() == QUAD
+
+
+def test_reading_one_by_one_tells_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"none\.jsonl cannot be read"):
+        PhotoLines(tmp_path / "none.jsonl")
+    with pytest.raises(ValueError, match=r"empty\.jsonl has no photos"):
+        PhotoLines(write(tmp_path / "empty.jsonl", ""))
+    with pytest.raises(ValueError, match=r"wrong\.jsonl, line 1: 'words' is missing"):
+        PhotoLines(write(tmp_path / "wrong.jsonl", {"image": "1.png"}))[0]

@@ -1,0 +1,253 @@
+"""What the preset `accurate` brings to a run: its parts, its data, and the losses of one step."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from model import checkpoint
+from model.charset import Charset
+from model.detector import point_grid
+from model.evaluation.dataset import Photo
+from model.recognizer import Recognizer
+from model.retriever import Retriever
+from model.training.assignment import assign
+from model.training.augment import Augmentation
+from model.training.datasets import (
+    Batch,
+    Mix,
+    PhotoSource,
+    SceneSource,
+    Source,
+    loader,
+    read_word_crops,
+    text_free_cuts,
+)
+from model.training.lettering import find_fonts
+from model.training.losses import detection_loss, reading_loss
+from model.training.refining import looks, refining_loss
+from model.training.regions import Crops, Regions, cut, jittered, merge, proposed_regions, true_regions
+from model.training.settings import Settings
+from model.training.similarity import similarity_loss
+from model.training.synthetic import degrade, load_words
+
+REFINING = 64  # channels of a new second look
+Example = tuple[Batch | None, Sequence[Photo]]  # pictures, and all crops of words to choose from
+
+
+class AccurateTask:
+    """Trains the parts that the settings name, from a checkpoint; the others stay as they are."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Load the network.
+
+        Raises:
+            ValueError: the checkpoint cannot be used.
+        """
+        self._settings = settings
+        loaded = checkpoint.load(settings.init or checkpoint.DEFAULT_CHECKPOINT)
+        self.card = loaded.card
+        self.network = with_parts(loaded.retriever, settings).to(settings.device)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Unfreeze what is to be trained and return it in groups for the optimiser."""
+        return choose_parameters(self.network, self._settings)
+
+    def batches(self, start: int) -> Iterator[Example]:
+        """Yield what each step learns from; another start gives another stream.
+
+        Raises:
+            ValueError: a data set is not as it should be.
+        """
+        settings = self._settings
+        batches: Iterator[Batch | None] = repeat(None)
+        if settings.batch:
+            batches = iter(
+                loader(
+                    make_source(settings),
+                    batch=settings.batch,
+                    workers=settings.workers,
+                    seed=settings.seed,
+                    start=start,
+                )
+            )
+        sets = [settings.data / name / "train.jsonl" for name in settings.word_sets]
+        if settings.word_sets == Settings.word_sets and settings.batch:
+            sets = [path for path in sets if path.exists()]  # nobody asked for them
+        words = [word for path in sets for word in read_word_crops(path)]
+        for batch in batches:
+            yield batch, words
+
+    def losses(self, example: Example, rng: np.random.Generator) -> dict[str, Tensor]:
+        """Return the parts of L; their sum is what is minimised. Nothing where nothing can be learned."""
+        return step_losses(self.network, *example, self._settings, rng)
+
+
+# Parts
+
+
+def with_parts(retriever: Retriever, settings: Settings) -> Retriever:
+    """Return the network, with a new second look if one is to be trained and there is none."""
+    if "refiner" not in settings.parts or retriever.refiner:
+        return retriever
+    grown = Retriever(replace(retriever.config, refining=REFINING))
+    grown.load_state_dict(retriever.state_dict(), strict=False)
+    return grown.eval().requires_grad_(False)
+
+
+def choose_parameters(retriever: Retriever, settings: Settings) -> list[dict[str, Any]]:
+    """Unfreeze what is to be trained and return it in groups for the optimiser."""
+    modules: dict[str, list[nn.Module]] = {
+        "refiner": [retriever.refiner] if retriever.refiner else [],
+        "detector": [retriever.detector],
+        "similarity": [retriever.image_branch, retriever.text_branch],
+        "reader": [retriever.recognizer],
+    }
+    groups: dict[float, list[nn.Parameter]] = defaultdict(list)
+    for part in settings.parts:
+        for module in modules[part]:
+            module.train().requires_grad_(True)
+            for name, parameter in module.named_parameters():
+                groups[settings.trunk_rate if name.startswith("trunk.") else 1.0].append(parameter)
+    if "reader" in settings.parts:
+        _freeze(retriever.recognizer, settings.frozen_stages)
+    return [{"params": parameters, "share": share} for share, parameters in sorted(groups.items())]
+
+
+def _freeze(recognizer: Recognizer, stages: int) -> None:
+    """Keep the statistics of the batch norms, for crops come in small groups, and the first stages."""
+    for module in recognizer.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    for frozen in [recognizer.trunk.stem, *recognizer.trunk.stages][:stages]:
+        frozen.requires_grad_(False)
+
+
+def make_source(settings: Settings) -> Mix:
+    """Return the mix of photos and synthetic scenes.
+
+    Raises:
+        ValueError: a data set is not as it should be.
+    """
+    view = Augmentation(size=settings.size, longer_side=settings.longer_side)
+    read = PhotoSource.read(settings.data / "icdar2015" / "train.jsonl", view)
+    backgrounds = (
+        text_free_cuts(read.photos, settings.size // 2, settings.seed, 60) if settings.shares[2] else []
+    )
+    candidates: dict[int, Callable[[], Source]] = {
+        0: lambda: read,
+        1: lambda: PhotoSource.read(settings.data / "mlt17_boxes" / "train.jsonl", view),
+        2: lambda: SceneSource(
+            load_words([Path("/usr/share/dict/words")]),
+            find_fonts([Path("/usr/share/fonts")]),
+            backgrounds,
+            settings.size,
+        ),
+    }
+    chosen = [index for index, share in enumerate(settings.shares) if share]
+    return Mix([candidates[index]() for index in chosen], [settings.shares[index] for index in chosen])
+
+
+# One step
+
+
+def step_losses(
+    retriever: Retriever,
+    batch: Batch | None,
+    words: Sequence[Photo],
+    settings: Settings,
+    rng: np.random.Generator,
+) -> dict[str, Tensor]:
+    """Return the parts of L for a batch, or for crops of words alone; their sum is what is minimised."""
+    if batch is None:
+        return region_losses(retriever, merge(word_crops(retriever, words, settings, rng)), settings, rng)
+    images = batch.images.to(settings.device)
+    with torch.set_grad_enabled("detector" in settings.parts):
+        maps = retriever.detector.features(images)
+        raw = retriever.detector.head(maps)
+    losses: dict[str, Tensor] = {}
+    if retriever.refiner and "refiner" in settings.parts:
+        batch_looks = [looks(rng, raw[index], view) for index, view in enumerate(batch.views)]
+        losses |= refining_loss(retriever.refiner, maps, batch_looks)
+    if "detector" in settings.parts:
+        targets = [
+            assign(torch.from_numpy(view.quads), torch.from_numpy(view.ignore), settings.size, settings.size)
+            for view in batch.views
+        ]
+        losses |= detection_loss(raw, targets, point_grid(settings.size, settings.size)[1])
+    if {"similarity", "reader"} & set(settings.parts):
+        groups = region_crops(retriever, batch, images, raw, settings, rng)
+        groups += word_crops(retriever, words, settings, rng)
+        losses |= region_losses(retriever, merge(groups), settings, rng)
+    return losses
+
+
+def region_crops(
+    retriever: Retriever,
+    batch: Batch,
+    images: Tensor,
+    raw: Tensor,
+    settings: Settings,
+    rng: np.random.Generator,
+) -> list[Crops]:
+    """Return crops of true and of proposed regions of a batch."""
+    charset = Charset(retriever.config.charset)
+    groups: list[Crops] = []
+    for index, view in enumerate(batch.views):
+        for regions in (
+            true_regions(rng, view, settings.jitter),
+            proposed_regions(raw[index], view, min_score=0.2, limit=settings.crops),
+        ):
+            groups += cut(images[index], regions, charset) if regions.texts else []
+    return groups
+
+
+def word_crops(
+    retriever: Retriever, words: Sequence[Photo], settings: Settings, rng: np.random.Generator
+) -> list[Crops]:
+    """Return random crops out of data sets of words."""
+    charset = Charset(retriever.config.charset)
+    groups: list[Crops] = []
+    for index in rng.integers(len(words), size=settings.word_crops if words else 0).tolist():
+        pixels, word = words[index].pixels(), words[index].words[0]
+        if settings.degrade:
+            pixels = np.asarray(degrade(rng, Image.fromarray(pixels)))
+        image = torch.tensor(pixels, device=settings.device).permute(2, 0, 1).float()
+        quads = jittered(rng, torch.from_numpy(word.quad[None]), settings.jitter)
+        groups += cut(image, Regions(quads, [word.text or ""]), charset)
+    return groups
+
+
+def region_losses(
+    retriever: Retriever, groups: list[Crops], settings: Settings, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """Return L_s and L_c over crops; nothing where there is no text."""
+    charset = Charset(retriever.config.charset)
+    losses: dict[str, Tensor] = {}
+    embedded, texts, reading = [], [], []
+    for crops, group_texts in groups:
+        embeddings, logits = retriever.embed_crops(crops)
+        embedded.append(embeddings)
+        texts += [charset.fold(text) for text in group_texts]
+        if settings.reading and "reader" in settings.parts and any(group_texts):
+            reading.append(reading_loss(logits, group_texts, retriever.config.characters))
+    if any(texts):
+        losses["similarity"] = similarity_loss(
+            retriever,
+            torch.cat(embedded),
+            texts,
+            rng,
+            pseudowords=settings.pseudowords,
+            pairs=settings.pairs,
+            beta=settings.beta,
+        )
+    if reading:
+        losses["reading"] = torch.stack(reading).mean()
+    return losses

@@ -1,0 +1,256 @@
+"""Training of the preset `paper`: with a narrow network, and once at full size under the marker `slow`."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from model import checkpoint
+from model.charset import Charset
+from model.encoder import Encoder
+from model.evaluation.evaluate import evaluate
+from model.paper.network import PaperNetwork
+from model.training import paper
+from model.training.augment import View
+from model.training.datasets import Batch
+from model.training.paper import PaperTask, words_of
+from model.training.settings import Settings, parse
+from model.training.train import Run, do_test, do_train, main
+
+WORDS = ["coffee", "hotel", "museum", "bakery", "24", "garage", "station", "pizza", "books", "taxi", "exit"]
+Choose = Callable[..., Settings]
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Path:
+    """Eight drawn photos of 256 x 256 pixels with two words each, in the folder of the data sets."""
+    folder = tmp_path / "drawn"
+    folder.mkdir()
+    rng, font, lines = np.random.default_rng(0), ImageFont.load_default(40), []
+    for index in range(8):
+        image = Image.new("RGB", (256, 256), tuple(rng.integers(170, 255, 3).tolist()))
+        pen, words = ImageDraw.Draw(image), []
+        for row, word in enumerate((WORDS[index], WORDS[(index + 4) % len(WORDS)])):
+            place = int(rng.integers(10, 60)), 40 + 120 * row + int(rng.integers(0, 30))
+            pen.text(place, word, fill=tuple(rng.integers(0, 90, 3).tolist()), font=font)
+            words.append({"box": list(pen.textbbox(place, word, font=font)), "text": word.upper()})
+        image.save(folder / f"{index}.png")
+        lines.append(json.dumps({"image": f"{index}.png", "words": words}))
+    (folder / "train.jsonl").write_text("\n".join(lines))
+    return tmp_path
+
+
+@pytest.fixture
+def choose(drawn: Path) -> Choose:
+    """Settings of a short run with the narrow network and the recipe of the paper."""
+    options = "--width 32 --size 128 --batch 2 --steps 2 --log-every 1 --photo-sets drawn/train.jsonl"
+    usual = parse(["--preset", "paper", "--data", str(drawn), "--out", str(drawn / "run"), *options.split()])
+    return lambda **changes: dataclasses.replace(usual, **changes)
+
+
+def one_step(settings: Settings) -> tuple[PaperTask, dict[str, Tensor]]:
+    torch.manual_seed(0)
+    task = PaperTask(settings)
+    task.groups()
+    return task, task.losses(next(task.batches(0)), np.random.default_rng(0))
+
+
+def test_one_step_has_every_loss_and_reaches_every_part(choose: Choose) -> None:
+    task, losses = one_step(choose())
+    assert set(losses) == {"score", "box", "centerness", "similarity", "reading"}
+    assert all(torch.isfinite(value) and value > 0 for value in losses.values())
+    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+    reached = {name for name, p in task.network.named_parameters() if p.grad is not None and p.grad.any()}
+    for part in ("trunk.resnet.layer2", "trunk.resnet.layer4", "trunk.pyramid", "head.tower", "head.score"):
+        assert any(name.startswith(part) for name in reached), part
+    for part in ("image_branch.recurrent", "text_branch.embedding", "classifier"):
+        assert any(name.startswith(part) for name in reached), part
+    assert not any(name.startswith(("trunk.resnet.conv1", "trunk.resnet.layer1")) for name in reached)
+
+
+def test_reading_can_be_left_out(choose: Choose) -> None:
+    task, losses = one_step(choose(reading=False))
+    assert set(losses) == {"score", "box", "centerness", "similarity"}
+    assert task.network.classifier is None
+
+
+@pytest.mark.parametrize("switch", ["pseudowords", "pairs"])
+def test_word_augmentation_and_pairs_can_be_left_out(choose: Choose, switch: str) -> None:
+    _, every = one_step(choose())
+    _, fewer = one_step(choose(**{switch: False}))
+    for name in ("score", "box", "centerness", "reading"):
+        torch.testing.assert_close(every[name], fewer[name])
+    assert fewer["similarity"] != every["similarity"]
+    assert switch != "pairs" or fewer["similarity"] < every["similarity"]
+
+
+def test_each_term_of_the_similarity_weighs_ten(choose: Choose, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(*_: object, **options: object) -> Tensor:
+        assert options == {"pseudowords": True, "pairs": True, "beta": 1.0}
+        return torch.tensor(0.5)
+
+    monkeypatch.setattr(paper, "similarity_loss", half)
+    assert one_step(choose())[1]["similarity"] == 5
+
+
+def test_bfloat16_is_near_to_float32(choose: Choose) -> None:
+    _, exact = one_step(choose())
+    _, rounded = one_step(choose(bf16=True))
+    for name, value in rounded.items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, exact[name], rtol=0.1, atol=0.05)
+
+
+def test_known_words_become_regions() -> None:
+    quads = np.array([[[x, 8], [x + 40, 8], [x + 36, 20], [x - 4, 20]] for x in range(0, 50, 10)], np.float32)
+    texts = ["Café", None, "!!", "unclear", "24/7"]
+    view = View(np.zeros((64, 64, 3), np.uint8), quads, texts, np.array([False, False, False, True, False]))
+    regions, found = words_of(view, Charset())
+    assert found == ["cafe", "247"]
+    assert regions.tolist() == [[0, 8, 40, 20], [36, 8, 64, 20]]  # within the picture
+
+
+def test_photos_without_words_can_be_learned_from(choose: Choose) -> None:
+    task = PaperTask(choose())
+    task.groups()
+    nothing = View(np.zeros((64, 64, 3), np.uint8), np.zeros((0, 4, 2), np.float32), [], np.zeros(0, bool))
+    losses = task.losses(Batch(torch.zeros(1, 3, 64, 64), [nothing]), np.random.default_rng(0))
+    assert losses["similarity"] == losses["reading"] == losses["box"] == 0
+    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+    assert all(torch.isfinite(p.grad).all() for p in task.network.parameters() if p.grad is not None)
+
+
+def test_random_views_are_those_of_the_paper(choose: Choose) -> None:
+    source = paper.make_source(choose(augment=True, longer_side=(128, 200)))
+    views = [source.draw(np.random.default_rng(seed)) for seed in range(6)]
+    assert all(view.image.shape == (128, 128, 3) for view in views)
+    corners = [quad[1] - quad[0] for view in views for quad in view.quads]
+    assert any(abs(along[1]) > 1 for along in corners)  # they are turned
+    augmentation = source.sources[0].augmentation  # type: ignore[attr-defined]
+    assert (augmentation.degrees, augmentation.height) == (15, (0.8, 1.2))
+    assert (augmentation.light, augmentation.even) == (False, True)
+
+
+def test_a_run_goes_on_where_it_stopped(choose: Choose) -> None:
+    first = Run(choose())
+    do_train(first)
+    second = Run(choose(steps=4))
+    assert second.step == 2
+    torch.testing.assert_close(second.network.state_dict(), first.network.state_dict())
+    assert second.optimizer.state_dict()["state"].keys() == first.optimizer.state_dict()["state"].keys()
+    do_train(second)
+    assert (second.step, second.progress) == (4, 1)
+    lines = [json.loads(line) for line in (second.settings.out / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4]
+
+
+def test_fine_tuning_starts_from_the_pre_trained_network(choose: Choose, tmp_path: Path) -> None:
+    run = Run(choose())
+    do_train(run)
+    do_test(run)
+    init = run.settings.out / "model.safetensors"
+    tuned = PaperTask(choose(init=init, reading=False, recipe="paper-tuning"))
+    before = checkpoint.load(init).network.state_dict()
+    for name, tensor in tuned.network.state_dict().items():
+        torch.testing.assert_close(tensor, before[name])
+    assert tuned.network.classifier is None
+    [group] = tuned.groups()
+    frozen = [p for p in tuned.network.parameters() if not p.requires_grad]
+    assert len(frozen) == 1 + len(list(tuned.network.trunk.resnet.get_submodule("layer1").parameters()))
+    assert len(group["params"]) + len(frozen) == len(list(tuned.network.parameters()))
+
+
+def test_a_checkpoint_of_another_preset_is_refused(choose: Choose) -> None:
+    with pytest.raises(ValueError, match="is no checkpoint of the preset paper"):
+        PaperTask(choose(init=checkpoint.DEFAULT_CHECKPOINT))
+
+
+def test_the_narrow_network_learns_eight_photos_by_heart(drawn: Path) -> None:
+    out = drawn / "learned"
+    options = "--preset paper --recipe adamw --learning-rate 0.004 --width 32 --size 256 --no-augment"
+    options += " --batch 4 --steps 200 --photo-sets drawn/train.jsonl"
+    main(["--data", str(drawn), "--out", str(out), *options.split()])
+    encoder = Encoder(out / "model.safetensors", device="cpu", threads=1, longer_sides=(256,))
+    found = evaluate(encoder, drawn / "drawn" / "train.jsonl")
+    assert found.mean_average_precision == 1
+    assert found.recall["0.5"] == 1
+
+
+TWO = """
+import sys
+from pathlib import Path
+import torch
+from model.training import parallel
+from model.training.settings import parse
+from model.training.train import Run, do_train
+
+torch.set_num_threads(1)
+parallel.start("cpu")
+settings = parse(sys.argv[1:])
+torch.manual_seed(parallel.rank())  # they start from the weights of the first all the same
+run = Run(settings)
+do_train(run)
+torch.save(run.network.state_dict(), Path(settings.out) / f"{parallel.rank()}.pt")
+parallel.end()
+"""
+
+
+def together(drawn: Path, *, main_module: bool, batch: int = 2) -> subprocess.CompletedProcess[str]:
+    """Run the training on two processes, by the script above or by the command itself."""
+    (drawn / "two.py").write_text(TWO)
+    started = ["-m", "model.training.train"] if main_module else [str(drawn / "two.py")]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    options = f"--preset paper --width 16 --size 64 --batch {batch} --steps 2 --log-every 1"
+    options += " --photo-sets drawn/train.jsonl"
+    places = ["--data", str(drawn), "--out", str(drawn / "both")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [*torchrun, *started, *options.split(), *places],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_two_processes_end_with_the_same_weights(drawn: Path) -> None:
+    result = together(drawn, main_module=False)
+    assert result.returncode == 0, result.stderr
+    first, second = (torch.load(drawn / "both" / f"{rank}.pt", weights_only=True) for rank in range(2))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    lines = [json.loads(line) for line in (drawn / "both" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2]  # only one of them writes
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_command(drawn: Path) -> None:
+    result = together(drawn, main_module=True)
+    assert result.returncode == 0, result.stderr
+    assert isinstance(checkpoint.load(drawn / "both" / "model.safetensors").network, PaperNetwork)
+    assert "--batch 3 is no multiple of 2 processes" in together(drawn, main_module=True, batch=3).stderr
+
+
+@pytest.mark.slow
+def test_the_full_network_makes_a_step_and_goes_on(drawn: Path) -> None:
+    out = drawn / "full"
+    options = "--preset paper --size 640 --batch 2 --log-every 1 --photo-sets drawn/train.jsonl"
+    arguments = ["--data", str(drawn), "--out", str(out), *options.split()]
+    main([*arguments, "--steps", "1"])
+    main([*arguments, "--steps", "2", "--bf16"])
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    steps = [line["step"] for line in lines if "score" in line]
+    assert steps == [1, 2]
+    assert all(np.isfinite(value) for line in lines for value in line.values() if isinstance(value, float))
+    assert all(line["revision"] for line in lines if "revision" in line)
+    encoder = Encoder(out / "model.safetensors", device="cpu", longer_sides=(640,), min_score=0.0)
+    found = encoder.encode_images([np.full((480, 640, 3), 127, np.uint8)])[0]
+    assert found.embeddings.shape[1] == encoder.dimension == 1920
