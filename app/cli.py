@@ -28,6 +28,7 @@ from app.ingest import ingest as send
 from app.schemas import SearchAnswer
 from app.settings import Settings
 from app.terminal import DEFAULT_URL, Url, columns, connect, err, out, show_report, showing_progress
+from app.url_list import ingest_urls, read_list
 from indexer.errors import GlyphseekError
 
 log = logging.getLogger(__name__)
@@ -123,16 +124,31 @@ def migrate() -> None:
 
 @cli.command()
 def ingest(
-    paths: Annotated[list[str], typer.Argument(help="Photos, folders, globs or zips.")],
+    paths: Annotated[list[str] | None, typer.Argument(help="Photos, folders, globs or zips.")] = None,
     url: Url = DEFAULT_URL,
     collection: Annotated[str, typer.Option(help="Collection to put the photos in.")] = "default",
+    urls: Annotated[
+        Path | None,
+        typer.Option(
+            "--urls",
+            help="File with addresses of photos on the web, one a line.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
 ) -> None:
     """Send photos to a running service and wait until they are indexed; known ones are not sent again."""
-    photos = find_photos(paths)
-    if not photos:
+    if not paths and urls is None:
+        raise typer.BadParameter("name photos, folders, globs or zips in paths, or a list with --urls")
+    photos = find_photos(paths or [])
+    if paths and not photos:
         raise GlyphseekError("there are no photos in these folders")
+    addresses = read_list(urls) if urls is not None else []
     with connect(url) as client:
-        report = _ingest(client, photos, collection)
+        with showing_progress() as update:
+            report = send(client, photos, collection=collection, progress=update)
+            report += ingest_urls(client, addresses, collection=collection, progress=update)
+        show_report(report)
     if report.refused:
         raise typer.Exit(1)
 

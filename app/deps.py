@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 1.0
 # That take uploads in at the same time; the other threads of the server are left to everybody else.
 UPLOAD_THREADS = 8
+FETCH_THREADS = 8
 
 
 @dataclass
@@ -44,6 +45,7 @@ class Service:
     sandbox: Sandbox
     uploads: asyncio.Semaphore
     upload_threads: CapacityLimiter
+    fetch_threads: CapacityLimiter
     stopping: threading.Event = field(default_factory=threading.Event)
     _earlier: Encoder | None = None
     _loading: threading.Lock = field(default_factory=threading.Lock)
@@ -116,6 +118,7 @@ def make_service(settings: Settings, encoder: Encoder | None = None) -> Service:
         sandbox=Sandbox(max_pixels=settings.max_pixels),
         uploads=asyncio.Semaphore(settings.max_uploads),
         upload_threads=CapacityLimiter(UPLOAD_THREADS),
+        fetch_threads=CapacityLimiter(FETCH_THREADS),
     )
 
 

@@ -34,6 +34,14 @@ class Report:
     indexed: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)
 
+    def __iadd__(self, other: "Report") -> "Report":
+        self.found += other.found
+        self.sent += other.sent
+        self.known += other.known
+        self.indexed += other.indexed
+        self.refused += other.refused
+        return self
+
 
 def find_photos(paths: Sequence[str]) -> list[Photo]:
     """Return the photos that paths, folders, globs and zips name, sorted.

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from app import problems
 from app.deps import make_service
-from app.routes import collections, events, health, images, jobs, page, search
+from app.routes import collections, events, health, images, jobs, page, search, urls
 from app.settings import Settings
 from model.encoder import Encoder
 
@@ -58,6 +58,6 @@ def create_app(settings: Settings | None = None, encoder: Encoder | None = None)
     app.add_middleware(problems.KnownHosts, hosts=hosts)
     problems.install(app)
     app.state.pulse = events.Pulse()
-    for module in (images, search, jobs, collections, health, events, page):
+    for module in (images, urls, search, jobs, collections, health, events, page):
         app.include_router(module.router)
     return app

@@ -85,6 +85,16 @@ class UploadAnswer(BaseModel):
     job: int
 
 
+class UrlList(BaseModel):
+    """Photos to fetch from the web."""
+
+    urls: list[Annotated[str, StringConstraints(min_length=1, max_length=2000)]] = Field(
+        min_length=1, max_length=100, description="http and https, on the Internet."
+    )
+    collection: CollectionName = "default"
+    metadata: dict[str, Any] = Field({}, description="Kept with each photo.")
+
+
 class ImageBrief(BaseModel):
     """A photo, as far as a result needs it."""
 

@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     max_uploads: int = Field(
         64, ge=1, description="Most uploads at the same time; further ones are sent away with 503."
     )
+    fetch_urls: bool = Field(
+        False, description="Whether `POST /images/urls` may fetch photos from the Internet."
+    )
     batch_size: int = Field(16, ge=1, description="Most photos the worker takes at once.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least level that is logged."

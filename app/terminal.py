@@ -56,7 +56,7 @@ def counting(what: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def showing_progress() -> Iterator[Callable[[str, int, int], None]]:
     """Yield what shows how far the steps of `ingest` are, in bars; before its first call, nothing."""
-    labels = {"check": "checking", "send": "sending", "index": "indexing"}
+    labels = {"fetch": "fetching", "check": "checking", "send": "sending", "index": "indexing"}
     progress = Progress(*columns(), console=err)
     tasks = {step: progress.add_task(label, visible=False) for step, label in labels.items()}
 

@@ -97,6 +97,15 @@ async def upload(
             receipts, job = await run_sync(_take_in, service, form, limiter=service.upload_threads)
         finally:
             form.discard()
+    return await answer(service, receipts, job, wait=wait)
+
+
+async def answer(service: Service, receipts: list[Receipt], job: int, *, wait: bool) -> UploadAnswer:
+    """Return what became of files, when they are indexed if that is to be waited for.
+
+    Raises:
+        RequestError: None of them was taken.
+    """
     items = [UploadItem(**vars(receipt)) for receipt in receipts]
     for item in items:
         service.metrics.uploads.labels(item.status).inc()
@@ -112,22 +121,28 @@ def _take_in(service: Service, form: uploads.Form) -> tuple[list[Receipt], int]:
     collection, facts = _collection(form.fields), _metadata(form.fields)
     if not form.files:
         raise RequestError(422, "there is no file in the form field `files`")
-    receipts = [
-        intake.take_in(
-            service.engine,
-            service.blobs,
-            service.sandbox,
-            arrival,
-            collection=collection,
-            metadata=facts,
-            max_pixels=service.settings.max_pixels,
-        )
-        for arrival in _unpacked(service, form.files)
-    ]
+    receipts = [take_in(service, arrival, collection, facts) for arrival in _unpacked(service, form.files)]
+    return receipts, create_job(service, receipts)
+
+
+def take_in(service: Service, arrival: Arrival | Refusal, collection: str, facts: dict[str, Any]) -> Receipt:
+    """Store one file and queue it, as `intake.take_in`."""
+    return intake.take_in(
+        service.engine,
+        service.blobs,
+        service.sandbox,
+        arrival,
+        collection=collection,
+        metadata=facts,
+        max_pixels=service.settings.max_pixels,
+    )
+
+
+def create_job(service: Service, receipts: list[Receipt]) -> int:
+    """Note what an upload waits for; return the number of its job."""
     ids = [receipt.id for receipt in receipts if receipt.id is not None]
     with session_scope(service.engine) as session:
-        job = queries.create_job(session, kind="upload", image_ids=ids, rejected=len(receipts) - len(ids))
-    return receipts, job
+        return queries.create_job(session, kind="upload", image_ids=ids, rejected=len(receipts) - len(ids))
 
 
 def _unpacked(service: Service, files: list[Arrival]) -> Iterator[Arrival | Refusal]:
@@ -171,7 +186,7 @@ def _metadata(fields: dict[str, str]) -> dict[str, Any]:
 async def _wait(service: Service, items: list[UploadItem]) -> None:
     """Wait until the photos are indexed or failed and the index holds them; note their status."""
     deadline = time.monotonic() + WAIT_SECONDS
-    waiting = {item.id: item for item in items if item.id is not None}
+    waiting = {item.id for item in items if item.id is not None}
     pause = 0.05
     while time.monotonic() < deadline:
         states = await run_sync(_states, service, list(waiting))
@@ -186,9 +201,9 @@ async def _wait(service: Service, items: list[UploadItem]) -> None:
         if service.follower.watermark >= last or time.monotonic() > deadline:
             break
         await asyncio.sleep(INDEX_POLL_SECONDS)
-    for image_id, (status, reason) in states.items():
-        if waiting[image_id].status != "duplicate":
-            waiting[image_id].status, waiting[image_id].reason = status, reason
+    for item in items:
+        if item.id in states and item.status != "duplicate":
+            item.status, item.reason = states[item.id]
 
 
 def _states(service: Service, image_ids: list[int]) -> dict[int, tuple[Any, str | None]]:

@@ -42,6 +42,7 @@ def test_help(run: Run, arguments: list[str]) -> None:
         (["ingest", "nowhere"], "no file or folder nowhere"),
         (["ingest", ""], "no file or folder"),  # an unset variable of a shell is not the current folder
         (["ingest", "."], "no photos"),  # an empty folder
+        (["ingest", "--urls", "nowhere.txt"], "nowhere.txt"),
         (["watch", "nowhere"], "nowhere"),
         (["watch", ".", "--every", "0"], "--every"),
         (["watch", ".", "--url", "http://127.0.0.1:1"], "glyphseek serve"),
