@@ -31,6 +31,8 @@ from app.schemas import (
     ReindexAnswer,
     SearchAnswer,
     SearchAnswers,
+    SuggestionList,
+    SuggestionOut,
     UploadAnswer,
 )
 from indexer.errors import GlyphseekError
@@ -131,6 +133,11 @@ def search(
     moments = {"taken_after": taken_after, "taken_before": taken_before}
     parameters |= {name: moment and moment.isoformat() for name, moment in moments.items()}
     return _parse(SearchAnswer, (yield _get("/search", parameters)))
+
+
+def suggest(text: str, *, limit: int = 8) -> Steps[list[SuggestionOut]]:
+    """Return queries that complete the last word of a text with words read in photos, most photos first."""
+    return _parse(SuggestionList, (yield _get("/suggest", {"q": text, "limit": limit}))).items
 
 
 def search_many(queries: Sequence[str], *, limit: int = 20) -> Steps[list[SearchAnswer]]:

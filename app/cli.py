@@ -284,6 +284,8 @@ def _show(answer: SearchAnswer) -> None:
     out.print(f"{answer.query}: best of {answer.total} photos, {took_ms:.0f} ms", style="bold")
     if answer.ignored:
         out.print(f"ignored, because the network does not know it: {' '.join(answer.ignored)}")
+    if answer.did_you_mean:
+        out.print(f"did you mean: {', '.join(answer.did_you_mean)}")
     table = Table("score", "photo", "reads", "box x0 y0 x1 y1", box=None)
     for hit in answer.hits:
         best = hit.boxes[0] if hit.boxes else None

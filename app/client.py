@@ -57,6 +57,7 @@ class _Service:
     health = _Method(calls.health)
     search = _Method(calls.search)
     search_many = _Method(calls.search_many)
+    suggest = _Method(calls.suggest)
     upload = _Method(calls.upload)
     known = _Method(calls.known)
     images = _Method(calls.images)

@@ -25,6 +25,7 @@ SEARCH_EXAMPLE: dict[str, Any] = {
     "ignored": [],
     "total": 1,
     "suggested_min_score": 0.6497,
+    "did_you_mean": [],
     "took_ms": {"encode": 2.7, "index": 3.1, "database": 4.0, "total": 9.9},
     "hits": [
         {
@@ -179,6 +180,7 @@ class SearchAnswer(BaseModel):
     ignored: list[str] = Field(description="Characters of the query that the network does not know.")
     total: int
     suggested_min_score: float = Field(description="From here on nine in ten photos are likely right.")
+    did_you_mean: list[str] = Field(description="Where no photo likely shows the query: other spellings.")
     took_ms: dict[str, float]
     hits: list[HitOut]
 
@@ -225,6 +227,21 @@ class SearchRequest(SearchOptions):
     model_config = ConfigDict(json_schema_extra={"examples": [{"queries": ["coffee", "hotel"], "limit": 5}]})
 
     queries: list[QueryText] = Field(min_length=1, max_length=100)
+
+
+class SuggestionOut(BaseModel):
+    """A query to offer, and how many photos show its last word."""
+
+    text: str
+    photos: int
+
+
+class SuggestionList(BaseModel):
+    """Queries that begin with what was typed, most photos first."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [{"text": "coffee", "photos": 12}]}]})
+
+    items: list[SuggestionOut]
 
 
 class SearchAnswers(BaseModel):

@@ -79,6 +79,7 @@ class Page:
         read_only: Whether only regions count in which a word was read.
         total: Photos on all pages.
         photos: Those on this one.
+        likely: Whether any photo reaches the suggested score.
     """
 
     query: Query
@@ -86,6 +87,7 @@ class Page:
     read_only: bool
     total: int
     photos: Sequence[Found]
+    likely: bool = True
 
 
 def build(

@@ -19,7 +19,8 @@ from indexer.hits import Found, Hit, Page
 from indexer.phrases import Placement, Quad
 from indexer.query_language import Query, Term, parse
 from indexer.ranking import Embeddings, Scores
-from indexer.segment import Ids, Mask
+from indexer.segment import NO_TEXT_SCORE, Ids, Mask
+from indexer.suggestions import nearest, respell
 from indexer.transcripts import Way
 from model import calibration
 from model.calibration import Calibration
@@ -31,6 +32,8 @@ if TYPE_CHECKING:  # importing torch takes seconds
 MinScore = float | Literal["suggested"]
 # "similar": all photos, ranked; otherwise those in which the words were read in this way.
 Mode = Literal["similar"] | Way
+# Photos in whose best regions another spelling is looked for, and most spellings to offer.
+SPELLING_PHOTOS, SPELLINGS = 20, 3
 
 
 @dataclass(frozen=True)
@@ -42,12 +45,14 @@ class QueryResult:
         total: Photos on all pages.
         suggested_min_score: Score from which a photo likely shows the query.
         hits: Best first.
+        did_you_mean: Where no photo likely shows it: queries of words that were read, nearest first.
     """
 
     query: Query
     total: int
     suggested_min_score: float
     hits: list[Hit]
+    did_you_mean: list[str]
 
 
 @dataclass
@@ -79,6 +84,11 @@ class _Search:
     offset: int
     min_score: MinScore | None
 
+    @property
+    def way(self) -> Way:
+        """How a word may stand in a transcript."""
+        return "contains" if self.mode == "similar" else self.mode
+
 
 def search(
     engine: Engine,
@@ -109,7 +119,8 @@ def search(
 
     Returns:
         A page for each query. A photo that was deleted a moment ago is missing from its page, which is then
-        shorter; the other pages stay as they are. `took_ms` has the steps encode, index, database and total.
+        shorter; the other pages stay as they are. `took_ms` has the steps encode, index, database,
+        suggestions and total.
 
     Raises:
         InvalidQuery: a query has no word that the network knows, or too many; a filter is none.
@@ -133,9 +144,11 @@ def search(
             pages = [_page(this, query) for query in parsed]  # one by one: whole rankings fill the memory
         with found.timed("database"), session_scope(engine) as session:
             listed = hits.build(session, pages, embeddings=embeddings, version=served.model_version)
+        with found.timed("suggestions"):
+            meant = [[] if page.likely else _did_you_mean(this, page.query) for page in pages]
     found.results = [
-        QueryResult(page.query, page.total, ranking.suggested_cut(page.query, known), of_page)
-        for page, of_page in zip(pages, listed, strict=True)
+        QueryResult(page.query, page.total, ranking.suggested_cut(page.query, known), of_page, instead)
+        for page, of_page, instead in zip(pages, listed, meant, strict=True)
     ]
     return found
 
@@ -146,35 +159,59 @@ def _embed(encoder: "Encoder", parsed: Sequence[Query]) -> Embeddings:
 
 
 def _page(this: _Search, query: Query) -> Page:
-    way: Way = "contains" if this.mode == "similar" else this.mode
     uncut = this.mode == "similar" and this.min_score is None and not query.excluded
     word = query.words[0] if len(query.words) == 1 and uncut else None
-    total, found = _cut(this, query) if word is None else _page_of_word(this, word)
-    return Page(query, way, this.mode != "similar", total, found)
+    total, found, best = _cut(this, query) if word is None else _page_of_word(this, word)
+    likely = best >= ranking.suggested_cut(query, this.calibration)
+    return Page(query, this.way, this.mode != "similar", total, found, likely)
 
 
-def _page_of_word(this: _Search, word: str) -> tuple[int, list[Found]]:
+def _page_of_word(this: _Search, word: str) -> tuple[int, list[Found], float]:
     """As `_cut`, without scores of photos that are not needed."""
     index = this.served.index
     wanted = this.offset + this.limit
     (matches,) = index.search(this.embeddings[word][None], wanted, this.allowed)
     page = [Found(match.image_id, match.score, {word: match.proposals}) for match in matches[this.offset :]]
-    return index.count(this.allowed), page
+    return index.count(this.allowed), page, matches[0].score if matches else NO_TEXT_SCORE
 
 
-def _cut(this: _Search, query: Query) -> tuple[int, list[Found]]:
-    """Return how many photos the ranking of a query has, and those on the page."""
+def _cut(this: _Search, query: Query) -> tuple[int, list[Found], float]:
+    """Return how many photos the ranking of a query has, those on the page, and the best score."""
     allowed = this.allowed if this.mode == "similar" else _read_in(this, query, this.mode)
     read_quads = partial(_quads, this.engine)
     scores = ranking.score(this.served.index, query, this.embeddings, allowed, read_quads)
     order = ranking.order(query, scores, this.calibration)
     if query.excluded and this.mode == "similar":
         order = order[ranking.without_excluded(query, scores, this.calibration)[order]]
+    totals = ranking.total(query, scores.terms)
+    best = totals[order].max(initial=NO_TEXT_SCORE)
     if this.min_score is not None:
         order = order[_reaching(this, query, scores)[order]]
     page = order[this.offset : this.offset + this.limit]
-    totals = ranking.total(query, scores.terms)
-    return len(order), _explain(this, query, scores, page, totals[page].tolist())
+    return len(order), _explain(this, query, scores, page, totals[page].tolist()), float(best)
+
+
+def _did_you_mean(this: _Search, query: Query) -> list[str]:
+    """Return other queries, if the words of this one were read in no photo: of words that were."""
+    read = _reading(this, query.terms, this.way)
+    if all(len(ids if this.allowed is None else np.intersect1d(ids, this.allowed)) for ids in read):
+        return []
+    words = list(dict.fromkeys(query.words))
+    vectors = np.stack([this.embeddings[word] for word in words])
+    found = this.served.index.search(vectors, SPELLING_PHOTOS, this.allowed)
+    with session_scope(this.engine) as session:
+        seen = queries.get_proposals(
+            session, proposal_ids=[key for ms in found for match in ms for key, _ in match.proposals]
+        )
+    near = {}
+    for word, matches in zip(words, found, strict=True):
+        texts = [seen[key] for match in matches for key, _ in match.proposals if key in seen]
+        near[word] = nearest(word, [each.folded for each in texts if " " not in each.transcript])
+    if len(words) == 1:
+        return [respell(query, {words[0]: other}) for other in near[words[0]][:SPELLINGS]]
+    unread = [term.words for term, ids in zip(query.terms, read, strict=True) if not len(ids)]
+    others = {word: near[word][0] for of_term in unread for word in of_term if near[word]}
+    return [respell(query, others)] if others else []
 
 
 def _read_in(this: _Search, query: Query, way: Way) -> Ids:
@@ -193,7 +230,7 @@ def _reaching(this: _Search, query: Query, scores: Scores) -> Mask:
     min_score = suggested if this.min_score in (None, "suggested") else float(this.min_score)
     read: Sequence[Ids] = [np.empty(0, np.int64)] * len(query.terms)
     if min_score <= suggested + ranking.ROUNDING:  # what was read counts for no more than that
-        read = _reading(this, query.terms, "contains" if this.mode == "similar" else this.mode)
+        read = _reading(this, query.terms, this.way)
     return ranking.reaching(query, scores, min_score, read, this.calibration)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from indexer.phrases import Place, place, standing
@@ -59,6 +59,15 @@ def _photos(session: Session, text: str, way: Way, version: str) -> set[int]:
         _stands_in_indexed(text, way), Proposal.model_version == version
     )
     return set(session.scalars(statement.distinct()))
+
+
+def completions(session: Session, *, beginning: str, limit: int) -> list[tuple[str, int]]:
+    """Return the words read that begin so, folded, each with its number of photos, most first."""
+    photos = func.count(Proposal.image_id.distinct())
+    words = select(Proposal.folded, photos).group_by(Proposal.folded).order_by(photos.desc(), Proposal.folded)
+    # A line is no word; its words are regions of their own.
+    words = words.where(_stands_in(beginning, "prefix"), Proposal.transcript.not_like("% %"))
+    return [(word, count) for word, count in session.execute(words.limit(limit))]
 
 
 def readings(

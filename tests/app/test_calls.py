@@ -69,6 +69,7 @@ def test_photos_go_in_and_are_found(client: Client, tmp_path: Path) -> None:
     moment = datetime(2020, 1, 1, tzinfo=UTC)
     assert client.search("hotel", match="exact", where=["width<=64", "bytes>1"]).total == 1
     assert client.search("hotel", min_score="suggested", taken_after=moment).total == 0
+    assert [(each.text, each.photos) for each in client.suggest("hot")] == [("hotel", 1)]
     assert client.search("hotel", offset=1).hits == client.search("hotel").hits[1:]
     assert client.images(status="failed").items == []
 

@@ -112,6 +112,19 @@ def test_filters(client: TestClient, working: None) -> None:
     assert client.get("/search?q=coffee&taken_after=2020-01-01").json()["total"] == 0
 
 
+def test_suggestions(gallery: TestClient) -> None:
+    items = gallery.get("/suggest?q=cof").json()["items"]
+    assert items == [{"text": "coffee", "photos": 1}, {"text": "coffin", "photos": 1}]
+    assert gallery.get("/suggest?q=shop cof&limit=1").json()["items"] == [
+        {"text": "shop coffee", "photos": 1}
+    ]
+    assert gallery.get("/suggest?q=%00%F0%9F%98%80").json()["items"] == []
+    assert gallery.get("/suggest?q=").json()["items"] == []
+    for bad in ("", "q=" + "x" * 201, "q=a&limit=0", "q=a&limit=51"):
+        assert gallery.get(f"/suggest?{bad}").status_code == 422
+    assert gallery.get("/search?q=zzbra&match=exact").json()["did_you_mean"] == ["zebra"]
+
+
 def test_an_empty_gallery_has_no_hits(client: TestClient) -> None:
     assert client.get("/search?q=coffee").json()["hits"] == []
 
