@@ -72,7 +72,7 @@ class Encoder:
         loaded = checkpoint.load(path)
         self.version = loaded.version
         self.config = loaded.network.config
-        self.dimension = self.config.steps * self.config.channels
+        self.dimension = self.config.dimension
         self.charset = Charset(self.config.charset)
         self._network = loaded.network
         self._eight_bits = loaded.extras.eight_bits

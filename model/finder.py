@@ -32,7 +32,7 @@ class Finder:
             compile_part: Makes a part of the network ready to run, from its name, module and example inputs.
         """
         self._retriever, self._options, self._compile = retriever, options, compile_part
-        self._dimension = retriever.config.steps * retriever.config.channels
+        self._dimension = retriever.config.dimension
         self._detect: runtime.Compiled | None = None
         self._look: runtime.Compiled | None = None
         self._reader: runtime.Compiled | None = None

@@ -46,6 +46,11 @@ class RetrieverConfig:
     detection_trunk: TrunkConfig = DETECTION_TRUNK
     reading_trunk: TrunkConfig = READING_TRUNK
 
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        return self.steps * self.channels
+
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "RetrieverConfig":
         """Build a configuration from what `to_dict` gave, also after a journey through JSON."""

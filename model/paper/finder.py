@@ -69,39 +69,41 @@ class PaperFinder:
         picture = _picture(image)
         size = _size(picture, self._options.longer_sides[0])
         regions = boxes.quads_to_boxes(torch.from_numpy(quads).float()) * _ratio(picture, size)
-        maps, _ = self._run([picture], size)
-        return _pool(self._read(maps, size, [picture], [(regions, torch.ones(len(quads)))]), image)
+        batch, maps, _ = self._run([picture], size)
+        return _pool(self._read(batch, maps, [picture], [(regions, torch.ones(len(quads)))]), image)
 
     def _search(self, pictures: Sequence[Tensor], size: Size) -> list[Found]:
         """Return the words of photos (3, h, w), seen at one size."""
-        maps, points = self._run(pictures, size)
+        batch, maps, points = self._run(pictures, size)
         least, most = self._options.min_score, self._options.max_proposals
         words = [select(row, *size, min_score=least, top_k=most) for row in points]
-        return self._read(maps, size, pictures, words)
+        return self._read(batch, maps, pictures, words)
 
     @torch.inference_mode()
-    def _run(self, pictures: Sequence[Tensor], size: Size) -> tuple[list[Tensor], Tensor]:
-        """Return maps and points."""
+    def _run(self, pictures: Sequence[Tensor], size: Size) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Return the photos as one batch, its maps and its points."""
         if self._device.type == "cpu":
             torch.set_num_threads(self._threads)
-        batch = torch.stack([transforms.resize(picture, *size) for picture in pictures])
-        result: tuple[list[Tensor], Tensor] = self._network.to(self._device)(batch.to(self._device).float())
-        return result
+        resized = torch.stack([transforms.resize(picture, *size) for picture in pictures])
+        batch = resized.to(self._device).float()
+        maps, points = self._network.to(self._device)(batch)
+        return batch, maps, points
 
     @torch.inference_mode()
     def _read(
         self,
+        batch: Tensor,
         maps: Sequence[Tensor],
-        size: Size,
         pictures: Sequence[Tensor],
         words: Sequence[tuple[Tensor, Tensor]],
     ) -> list[Found]:
         """Embed and read words: for each photo boxes (N, 4) in input pixels and scores (N,)."""
-        regions = [found.to(self._device) for found, _ in words]
-        embedded, logits = self._network.embed_regions(maps, regions, size)
-        transcripts = (
-            [UNREAD] * len(embedded) if logits is None else read(logits, self._network.config.charset)
-        )
+        network, size = self._network, (batch.shape[2], batch.shape[3])
+        sequences = network.sequences(batch, maps, [found.to(self._device) for found, _ in words])
+        embedded = network.embed_sequences(sequences)
+        transcripts = [UNREAD] * len(sequences)
+        if network.classifier:
+            transcripts = read(network.classifier(sequences), network.config.charset)
         result, start = [], 0
         for picture, (found, scores) in zip(pictures, words, strict=True):
             end = start + len(found)

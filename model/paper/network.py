@@ -9,14 +9,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import Tensor, nn
-from torchvision.ops import MultiScaleRoIAlign
+from torch.nn import functional as F
+from torchvision.ops import MultiScaleRoIAlign, roi_align
 
 from model.charset import LATIN
 from model.embedder import TextBranch, embed
+from model.paper import phoc
 from model.paper.head import FcosHead, conv_group_norm
 from model.paper.trunk import PyramidTrunk
 
 ROI_HEIGHT, ROI_LEVELS = 4, 3  # of P2 to P4
+CROP = (64, 256)  # height and width in pixels of what a trunk of its own sees of a region
 
 
 @dataclass(frozen=True)
@@ -28,17 +31,26 @@ class PaperConfig:
         width: 2 C: channels of pyramid, head and branches; a quarter is that of the stem. A multiple of 8.
         steps: T, width of a region's features and length of an embedding in time.
         reading: Whether there is a classifier of characters, which the CTC loss needs.
+        target: What embeddings are: `similarity`, or `phoc`, histograms of characters (Table 5).
+        separate: Whether regions are seen by a trunk of their own, in crops of the picture (Table 4).
     """
 
     charset: str = LATIN
     width: int = 256
     steps: int = 15
     reading: bool = True
+    target: str = "similarity"
+    separate: bool = False
 
     @property
     def channels(self) -> int:
         """C, numbers a step."""
         return self.width // 2
+
+    @property
+    def dimension(self) -> int:
+        """Length of an embedding."""
+        return phoc.dimension(self.charset) if self.target == "phoc" else self.steps * self.channels
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "PaperConfig":
@@ -78,35 +90,56 @@ class PaperNetwork(nn.Module):
         # Level floor(4 + log2(sqrt(area) / 224)), within P2 to P4.
         self.align = MultiScaleRoIAlign(names, (ROI_HEIGHT, config.steps), 1)
         self.image_branch = ImageS2SM(config.width, config.channels)
-        self.text_branch = TextBranch(len(config.charset), config.width, config.channels, config.steps)
+        self.text_branch: TextBranch | None = None
+        self.histogram: nn.Linear | None = None
+        if config.target == "phoc":
+            self.histogram = nn.Linear(config.steps * config.channels, config.dimension)
+        else:
+            self.text_branch = TextBranch(len(config.charset), config.width, config.channels, config.steps)
+        self.crop_trunk = PyramidTrunk(config.width) if config.separate else None
         self.classifier = nn.Linear(config.channels, len(config.charset) + 1) if config.reading else None
 
     def unfreeze(self) -> None:
         """Have everything trained but stem and res2."""
         self.requires_grad_(True)
-        self.trunk.resnet.freeze()
+        for trunk in self.trunks():
+            trunk.resnet.freeze()
+
+    def trunks(self) -> list[PyramidTrunk]:
+        """Return the one trunk, or both."""
+        return [self.trunk, self.crop_trunk] if self.crop_trunk else [self.trunk]
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """Map RGB pictures (B, 3, H, W) in 0-255, sides multiples of 32, to P2 to P7 and points (B, P, 6)."""
         maps: list[Tensor] = self.trunk(images)
         return maps, self.head(maps[1:])
 
-    def embed_regions(
-        self, maps: Sequence[Tensor], regions: Sequence[Tensor], size: tuple[int, int]
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return embeddings (N, T * C) and character logits (N, T, 1 + characters), blank first.
+    def sequences(self, images: Tensor, maps: Sequence[Tensor], regions: Sequence[Tensor]) -> Tensor:
+        """Return sequences (N, T, C) of regions.
 
         Args:
-            maps: Of the trunk, P2 to P7.
+            images: As for `forward`.
+            maps: What `forward` gave for them, P2 to P7.
             regions: Boxes (n, 4) xyxy in input pixels of each picture; N in all.
-            size: Height and width of the pictures in pixels.
         """
+        size = (images.shape[2], images.shape[3])
+        if self.crop_trunk and sum(map(len, regions)):
+            crops = roi_align(images, list(regions), CROP, aligned=True)
+            maps, size = self.crop_trunk(crops), CROP
+            regions = [crops.new_tensor([[0, 0, CROP[1], CROP[0]]])] * len(crops)
         levels = OrderedDict((str(index), maps[index].float()) for index in range(ROI_LEVELS))
         features = self.align(levels, list(regions), [size] * len(regions))
-        sequences = self.image_branch(features)
-        logits = self.classifier(sequences).float() if self.classifier else None
-        return embed(sequences.float()), logits
+        result: Tensor = self.image_branch(features).float()
+        return result
+
+    def embed_sequences(self, sequences: Tensor) -> Tensor:
+        """Map sequences (N, T, C) of regions to embeddings (N, D) of unit length."""
+        if self.histogram:
+            return F.normalize(self.histogram(sequences.flatten(1)).sigmoid(), dim=1)
+        return embed(sequences)
 
     def embed_words(self, numbers: Tensor, stretch: Tensor) -> Tensor:
-        """Map words, as `stretch_words` prepares them, to embeddings (N, T * C)."""
-        return embed(self.text_branch(numbers, stretch).float())
+        """Map words, as `stretch_words` prepares them, to embeddings (N, D) of unit length."""
+        if self.text_branch:
+            return embed(self.text_branch(numbers, stretch))
+        return F.normalize(phoc.phoc(numbers, self.config.charset), dim=1)

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from model import boxes, checkpoint
 from model.charset import Charset
+from model.embedder import stretch_words
 from model.evaluation.dataset import read_photos
 from model.evaluation.layouts.json_lines import PhotoLines
 from model.paper.network import PaperConfig, PaperNetwork
+from model.paper.phoc import phoc
 from model.training import parallel
 from model.training.augment import Augmentation, View
 from model.training.datasets import Batch, Mix, PaperSource, Source, loader
@@ -80,23 +83,33 @@ class PaperTask:
         texts = [text for _, found in words for text in found]
         with torch.autocast(images.device.type, torch.bfloat16, enabled=settings.bf16):
             maps, points = self.network(images)
-            embeddings, logits = self.network.embed_regions(maps, regions, size)
+            sequences = self.network.sequences(images, maps, regions)
         targets = [
             assign(torch.from_numpy(view.quads), torch.from_numpy(view.ignore), *size) for view in batch.views
         ]
-        losses = fcos_loss(points.float(), targets)
-        losses["similarity"] = SIMILARITY_WEIGHT * similarity_loss(
-            self.network,
-            embeddings,
+        losses = fcos_loss(points.float(), targets) | self._matching_loss(sequences, texts, rng)
+        if self.network.classifier:
+            logits = self.network.classifier(sequences)
+            losses["reading"] = reading_loss(logits, texts, self._charset.characters)
+        return losses
+
+    def _matching_loss(
+        self, sequences: Tensor, texts: list[str], rng: np.random.Generator
+    ) -> dict[str, Tensor]:
+        """Return L_s of regions, or what stands in its place."""
+        settings, network = self._settings, self.network
+        if network.histogram:
+            return {"phoc": phoc_loss(network.histogram(sequences.flatten(1)), texts, self._charset)}
+        loss = similarity_loss(
+            network,
+            network.embed_sequences(sequences),
             texts,
             rng,
             pseudowords=settings.pseudowords,
             pairs=settings.pairs,
             beta=settings.beta,
         )
-        if logits is not None:
-            losses["reading"] = reading_loss(logits, texts, self._charset.characters)
-        return losses
+        return {"similarity": SIMILARITY_WEIGHT * loss}
 
 
 def start(settings: Settings) -> tuple[PaperNetwork, dict[str, Any]]:
@@ -106,14 +119,24 @@ def start(settings: Settings) -> tuple[PaperNetwork, dict[str, Any]]:
         ValueError: the weights cannot be used.
     """
     if settings.init is None:
-        network = PaperNetwork(PaperConfig(width=settings.width, reading=settings.reading))
-        if settings.imagenet:
-            network.trunk.resnet.load_imagenet(settings.imagenet)
+        config = PaperConfig(
+            width=settings.width,
+            reading=settings.reading,
+            target=settings.target,
+            separate=settings.separate,
+        )
+        network = PaperNetwork(config)
+        for trunk in network.trunks():
+            if settings.imagenet:
+                trunk.resnet.load_imagenet(settings.imagenet)
         return network, CARD
     loaded = checkpoint.load(settings.init)
     if not isinstance(loaded.network, PaperNetwork):
         raise ValueError(f"{settings.init} is no checkpoint of the preset paper")
-    network = PaperNetwork(replace(loaded.network.config, reading=settings.reading))
+    config = loaded.network.config
+    if (config.target, config.separate) != (settings.target, settings.separate):
+        raise ValueError(f"{settings.init} was trained with another --target or --separate")
+    network = PaperNetwork(replace(config, reading=settings.reading))
     network.load_state_dict(loaded.network.state_dict(), strict=False)  # but for the classifier
     return network, loaded.card
 
@@ -138,3 +161,18 @@ def words_of(view: View, charset: Charset) -> tuple[Tensor, list[str]]:
     hulls = boxes.quads_to_boxes(torch.from_numpy(view.quads[known]))
     height, width = view.image.shape[:2]
     return boxes.clip_boxes(hulls, width, height), [texts[index] for index in known]
+
+
+def phoc_loss(logits: Tensor, texts: list[str], charset: Charset) -> Tensor:
+    """Return the cross entropy of histograms of characters, averaged over words (Sudholt and Fink, 2016).
+
+    Args:
+        logits: (N, D).
+        texts: What the N regions say, folded to the charset.
+        charset: Of the network.
+    """
+    if not texts:
+        return logits.sum() * 0
+    numbers, _ = stretch_words([charset.encode(text) for text in texts], 1)
+    target = phoc(numbers, charset.characters).to(logits.device)
+    return F.binary_cross_entropy_with_logits(logits, target, reduction="sum") / len(texts)

@@ -9,6 +9,7 @@ from typing import Any
 CHOICES = {
     "preset": ("accurate", "paper"),
     "parts": ("detector", "refiner", "similarity", "reader"),
+    "target": ("similarity", "phoc"),
     "recipe": ("adamw", "paper", "paper-tuning"),
 }
 PATHS = ("data", "out", "init", "imagenet")
@@ -34,6 +35,8 @@ class Settings:
         init: Checkpoint to start from; without one `accurate` takes the shipped one, `paper` chance.
         imagenet: Weights of torchvision's ResNet-50 to start `paper` from.
         width: Of a new network `paper`; 256 is the paper's.
+        target: What `paper` ranks by: the similarity, or `phoc`, histograms of characters (Table 5).
+        separate: Give detection and similarity of `paper` a trunk each, the second for crops (Table 4).
         photo_sets: What `paper` learns from: data sets in the folder of data sets or anywhere.
         augment: Random views of photos for `paper`; without, the photos are resized as they are.
         parts: Which parts of `accurate` are trained; the others stay as they are.
@@ -56,7 +59,7 @@ class Settings:
         beta: Of the similarity's smooth-L1.
         average: Steps over which the written weights are averaged; 1: the last ones are written.
         clip: Largest norm of the gradient; 0: any.
-        bf16: Compute in bfloat16 where that is safe, in `paper`.
+        bf16: Compute in bfloat16 where that is safe, in `paper`; most processors are slower with it.
         pseudowords: Word augmentation on.
         pairs: Word-word and region-region similarities on.
         reading: CTC loss on.
@@ -73,6 +76,8 @@ class Settings:
     init: Path | None = None
     imagenet: Path | None = None
     width: int = 256
+    target: str = "similarity"
+    separate: bool = False
     photo_sets: tuple[str, ...] = ("icdar2015/train.jsonl",)
     augment: bool = True
     parts: tuple[str, ...] = ("detector", "similarity")

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -71,15 +72,16 @@ def test_pyramid_and_classifier(full: PaperNetwork) -> None:
 
 
 def test_regions_and_words_become_unit_vectors_of_one_space(full: PaperNetwork) -> None:
+    images = torch.rand(1, 3, 64, 96) * 255
     with torch.inference_mode():
-        maps, points = full(torch.rand(1, 3, 64, 96) * 255)
-        regions, logits = full.embed_regions(maps, [torch.tensor([[4.0, 4, 60, 20]])], (64, 96))
+        maps, points = full(images)
+        sequences = full.sequences(images, maps, [torch.tensor([[4.0, 4, 60, 20]])])
+        regions = full.embed_sequences(sequences)
         words = full.embed_words(*stretch_words([[1, 2, 3], [4]], 15))
     assert points.shape == (1, 96 + 24 + 6 + 2 + 1, 6)
+    assert sequences.shape == (1, 15, 128)
     assert regions.shape == (1, 1920)
     assert words.shape == (2, 1920)
-    assert logits is not None
-    assert logits.shape == (1, 15, 37)
     torch.testing.assert_close(torch.cat([regions, words]).norm(dim=1), torch.ones(3))
 
 
@@ -97,7 +99,7 @@ def test_large_regions_come_from_coarse_maps(
     ]
     seen: list[torch.Tensor] = []
     narrow.image_branch.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    narrow.embed_regions(maps, [torch.tensor([[50.0, 50, 50 + width, 50 + height]])], size)
+    narrow.sequences(torch.zeros(1, 3, *size), maps, [torch.tensor([[50.0, 50, 50 + width, 50 + height]])])
     assert seen[0].shape == (1, 32, 4, 15)
     assert seen[0].unique().tolist() == [level]
 
@@ -107,17 +109,20 @@ def test_regions_are_sampled_once_in_each_of_4_x_15_cells(narrow: PaperNetwork) 
     maps[0][:] = torch.arange(32.0) * 4  # the place of each column in pixels
     seen: list[torch.Tensor] = []
     narrow.image_branch.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-    narrow.embed_regions(maps, [torch.tensor([[16.0, 8, 76, 24]])], (64, 128))
+    narrow.sequences(torch.zeros(1, 3, 64, 128), maps, [torch.tensor([[16.0, 8, 76, 24]])])
     torch.testing.assert_close(seen[0][0, 0, 2], 16 + (torch.arange(15) + 0.5) * 4)
 
 
-def test_pictures_without_regions_give_none(narrow: PaperNetwork) -> None:
+@pytest.mark.parametrize("changes", [{}, {"target": "phoc"}, {"separate": True}])
+def test_pictures_without_regions_give_none(changes: dict[str, Any]) -> None:
+    network = PaperNetwork(PaperConfig(width=32, **changes))
+    images = torch.rand(2, 3, 64, 64) * 255
     with torch.inference_mode():
-        maps, _ = narrow(torch.rand(2, 3, 64, 64) * 255)
-        embeddings, logits = narrow.embed_regions(maps, [torch.zeros(0, 4)] * 2, (64, 64))
-    assert embeddings.shape == (0, 15 * 16)
-    assert logits is not None
-    assert logits.shape == (0, 15, 37)
+        maps, _ = network(images)
+        sequences = network.sequences(images, maps, [torch.zeros(0, 4)] * 2)
+        embeddings = network.embed_sequences(sequences)
+    assert sequences.shape == (0, 15, 16)
+    assert embeddings.shape == (0, network.config.dimension)
 
 
 def test_the_configuration_survives_json() -> None:
@@ -126,9 +131,37 @@ def test_the_configuration_survives_json() -> None:
 
 
 def test_without_reading_there_is_no_classifier() -> None:
-    network = PaperNetwork(PaperConfig(width=32, reading=False)).eval()
+    network = PaperNetwork(PaperConfig(width=32, reading=False))
+    assert network.classifier is None
     assert not any(name.startswith("classifier") for name in network.state_dict())
-    maps, _ = network(torch.rand(1, 3, 64, 64))
-    embeddings, logits = network.embed_regions(maps, [torch.tensor([[4.0, 4, 60, 20]])], (64, 64))
-    assert embeddings.shape == (1, 15 * 16)
-    assert logits is None
+
+
+def test_histograms_of_characters_stand_in_place_of_the_text_branch() -> None:
+    network = PaperNetwork(PaperConfig(width=32, target="phoc"))
+    assert network.text_branch is None
+    images = torch.rand(1, 3, 64, 64) * 255
+    maps, _ = network(images)
+    sequences = network.sequences(images, maps, [torch.tensor([[4.0, 4, 60, 20], [4, 30, 60, 50]])])
+    regions, words = network.embed_sequences(sequences), network.embed_words(*stretch_words([[1, 2]], 15))
+    assert (regions.shape, words.shape) == ((2, 604), (1, 604))
+    torch.testing.assert_close(torch.cat([regions, words]).norm(dim=1), torch.ones(3))
+    assert (regions >= 0).all()
+
+
+def test_a_trunk_of_its_own_sees_crops_and_not_the_picture_around_them() -> None:
+    torch.manual_seed(0)
+    network = PaperNetwork(PaperConfig(width=32, separate=True)).eval()
+    images = torch.rand(2, 3, 64, 128) * 255
+    regions = [torch.tensor([[8.0, 8, 72, 24]]), torch.tensor([[40.0, 24, 104, 40]])]
+    images[1, :, 20:44, 36:108] = images[0, :, 4:28, 4:76]  # the same pixels, elsewhere
+    seen: list[torch.Tensor] = []
+    assert network.crop_trunk is not None
+    network.crop_trunk.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.inference_mode():
+        maps, _ = network(images)
+        first, second = network.sequences(images, maps, regions)
+        torch.testing.assert_close(first, second, rtol=1e-4, atol=1e-4)
+        other = network.sequences(images, [x * 0 for x in maps], regions)[0]
+    torch.testing.assert_close(first, other)  # the maps of detection do not matter
+    assert seen[0].shape == (2, 3, 64, 256)
+    assert len(network.trunks()) == 2

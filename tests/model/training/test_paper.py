@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import math
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,10 +21,11 @@ from model.charset import Charset
 from model.encoder import Encoder
 from model.evaluation.evaluate import evaluate
 from model.paper.network import PaperNetwork
+from model.paper.phoc import phoc
 from model.training import paper
 from model.training.augment import View
 from model.training.datasets import Batch
-from model.training.paper import PaperTask, words_of
+from model.training.paper import PaperTask, phoc_loss, words_of
 from model.training.settings import Settings, parse
 from model.training.train import Run, do_test, do_train, main
 
@@ -91,6 +94,48 @@ def test_word_augmentation_and_pairs_can_be_left_out(choose: Choose, switch: str
         torch.testing.assert_close(every[name], fewer[name])
     assert fewer["similarity"] != every["similarity"]
     assert switch != "pairs" or fewer["similarity"] < every["similarity"]
+
+
+def test_histograms_of_characters_are_learned_in_place_of_the_similarity(choose: Choose) -> None:
+    task, losses = one_step(choose(target="phoc"))
+    assert set(losses) == {"score", "box", "centerness", "phoc", "reading"}
+    assert losses["phoc"].item() == pytest.approx(604 * math.log(2), rel=0.1)  # of a new network
+    assert task.network.text_branch is None
+
+
+def test_the_loss_of_histograms_by_hand() -> None:
+    target = phoc(torch.tensor([[1]]), "abc")  # 42 numbers, of which two are 1
+    assert target.sum() == 2
+    logits = torch.where(target > 0, math.log(3), -20.0)
+    expected = 2 * -math.log(3 / 4)
+    assert float(phoc_loss(logits, ["a"], Charset("abc"))) == pytest.approx(expected, abs=1e-5)
+    assert float(phoc_loss(torch.zeros(0, 42), [], Charset("abc"))) == 0
+
+
+def test_separate_trunks_learn_one_task_each(choose: Choose) -> None:
+    task, losses = one_step(choose(separate=True))
+    torch.stack([losses[name] for name in ("similarity", "reading")]).sum().backward()  # type: ignore[no-untyped-call]
+    reached = {name.split(".")[0] for name, p in task.network.named_parameters() if p.grad is not None}
+    assert reached == {"crop_trunk", "image_branch", "text_branch", "classifier"}
+    task.network.zero_grad()
+    _, losses = one_step(choose(separate=True))
+    assert set(losses) == {"score", "box", "centerness", "similarity", "reading"}
+
+
+@pytest.mark.parametrize("changes", [{"target": "phoc"}, {"separate": True}])
+def test_what_the_paper_compares_with_is_trained_and_measured_likewise(
+    choose: Choose, changes: dict[str, Any]
+) -> None:
+    run = Run(choose(**changes))
+    do_train(run)
+    do_test(run)
+    path = run.settings.out / "model.safetensors"
+    encoder = Encoder(path, device="cpu", threads=1, longer_sides=(128,), min_score=0.0, max_proposals=9)
+    found = evaluate(encoder, run.settings.data / "drawn" / "train.jsonl")
+    assert 0 < found.mean_average_precision <= 1
+    assert encoder.encode_texts(["coffee", "a"]).shape == (2, encoder.dimension)
+    with pytest.raises(ValueError, match="with another --target or --separate"):
+        PaperTask(choose(init=path))
 
 
 def test_each_term_of_the_similarity_weighs_ten(choose: Choose, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,7 +290,7 @@ def test_the_full_network_makes_a_step_and_goes_on(drawn: Path) -> None:
     options = "--preset paper --size 640 --batch 2 --log-every 1 --photo-sets drawn/train.jsonl"
     arguments = ["--data", str(drawn), "--out", str(out), *options.split()]
     main([*arguments, "--steps", "1"])
-    main([*arguments, "--steps", "2", "--bf16"])
+    main([*arguments, "--steps", "2"])
     lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     steps = [line["step"] for line in lines if "score" in line]
     assert steps == [1, 2]
