@@ -135,6 +135,11 @@ def search(
     return _parse(SearchAnswer, (yield _get("/search", parameters)))
 
 
+def export(query: str, *, format: str = "csv", **options: Any) -> Steps[bytes]:
+    """Return the whole ranking for a query as a file, `csv` or `coco`; other options as of `search`."""
+    return (yield _get("/search", {"q": query, "format": format, **options})).content
+
+
 def suggest(text: str, *, limit: int = 8) -> Steps[list[SuggestionOut]]:
     """Return queries that complete the last word of a text with words read in photos, most photos first."""
     return _parse(SuggestionList, (yield _get("/suggest", {"q": text, "limit": limit}))).items

@@ -58,6 +58,7 @@ class _Service:
     search = _Method(calls.search)
     search_many = _Method(calls.search_many)
     suggest = _Method(calls.suggest)
+    export = _Method(calls.export)
     upload = _Method(calls.upload)
     known = _Method(calls.known)
     images = _Method(calls.images)

@@ -219,6 +219,10 @@ class SearchParameters(SearchOptions):
         description='Words, up to 16; a "phrase in quotes" stands together, a -word is to be absent.',
         examples=["google", 'coffee "to go" -tea'],
     )
+    format: Literal["json", "csv", "coco"] = Field(
+        "json",
+        description="`csv` and `coco` are files of the whole ranking, or of the `limit` best if it is given.",
+    )
 
 
 class SearchRequest(SearchOptions):

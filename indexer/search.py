@@ -1,5 +1,6 @@
 """From queries to ranked photos with boxes."""
 
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Engine
 
 from indexer import hits, queries, ranking, transcripts
@@ -19,7 +21,7 @@ from indexer.hits import Found, Hit, Page
 from indexer.phrases import Placement, Quad
 from indexer.query_language import Query, Term, parse
 from indexer.ranking import Embeddings, Scores
-from indexer.segment import NO_TEXT_SCORE, Ids, Mask
+from indexer.segment import NO_TEXT_SCORE, Ids, Mask, Vectors
 from indexer.suggestions import nearest, respell
 from indexer.transcripts import Way
 from model import calibration
@@ -68,6 +70,16 @@ class SearchResult:
         started = time.perf_counter()
         yield
         self.took_ms[step] = round((time.perf_counter() - started) * 1000, 2)
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    """The ranking of a query: scores of all photos by position, the positions in their order, best first."""
+
+    scores: Scores
+    totals: Vectors
+    order: NDArray[np.intp]
+    best: float
 
 
 @dataclass(frozen=True)
@@ -127,18 +139,12 @@ def search(
         NotFound: there is no such collection.
         NotReady: the index is of another model version than the encoder.
     """
-    if served.model_version != encoder.version:
-        raise NotReady("the photos were indexed by another model version than the one that is running")
     found = SearchResult()
     with found.timed("total"):
-        parsed = [parse(text, encoder.charset) for text in texts]
         with found.timed("encode"):
-            embeddings = _embed(encoder, parsed)
-        allowed = None
-        if filters != NO_FILTERS:
-            with session_scope(engine) as session:
-                allowed = photos(session, filters)
+            parsed, embeddings = _embed(served, encoder, texts)
         known = calibration.of_version(encoder.version)
+        allowed = _allowed(engine, filters)
         this = _Search(engine, served, embeddings, known, mode, allowed, limit, offset, min_score)
         with found.timed("index"):
             pages = [_page(this, query) for query in parsed]  # one by one: whole rankings fill the memory
@@ -153,9 +159,57 @@ def search(
     return found
 
 
-def _embed(encoder: "Encoder", parsed: Sequence[Query]) -> Embeddings:
-    texts = list(dict.fromkeys(text for query in parsed for text in ranking.texts_of(query)))
-    return dict(zip(texts, encoder.encode_texts(texts), strict=True))
+class WholeRanking:
+    """The whole ranking of a query, whose hits are made a part at a time."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        served: Served,
+        encoder: "Encoder",
+        text: str,
+        *,
+        limit: int | None = None,
+        offset: int = 0,
+        mode: Mode = "similar",
+        min_score: MinScore | None = None,
+        filters: Filters = NO_FILTERS,
+    ) -> None:
+        """Rank all photos; arguments and errors as of `search`, but without a limit all are wanted."""
+        (self.query,), embeddings = _embed(served, encoder, [text])
+        known, allowed = calibration.of_version(encoder.version), _allowed(engine, filters)
+        wanted = sys.maxsize if limit is None else limit
+        self._this = _Search(engine, served, embeddings, known, mode, allowed, wanted, offset, min_score)
+        self._ranked = _rank(self._this, self.query)
+
+    def parts(self, size: int = 200) -> Iterator[list[Hit]]:
+        """Yield the hits from the offset on, so many at a time; those deleted meanwhile are missing."""
+        this, total = self._this, len(self._ranked.order)
+        end = min(total, this.offset + this.limit)
+        for start in range(this.offset, end, size):
+            found = _explain(this, self.query, self._ranked, slice(start, min(end, start + size)))
+            page = Page(self.query, this.way, this.mode != "similar", total, found)
+            with session_scope(this.engine) as session:
+                (part,) = hits.build(
+                    session, [page], embeddings=this.embeddings, version=this.served.model_version
+                )
+            yield part
+
+
+def _embed(served: Served, encoder: "Encoder", texts: Sequence[str]) -> tuple[list[Query], Embeddings]:
+    """Return the queries taken apart, and the embeddings of their words."""
+    if served.model_version != encoder.version:
+        raise NotReady("the photos were indexed by another model version than the one that is running")
+    parsed = [parse(text, encoder.charset) for text in texts]
+    words = list(dict.fromkeys(text for query in parsed for text in ranking.texts_of(query)))
+    return parsed, dict(zip(words, encoder.encode_texts(words), strict=True))
+
+
+def _allowed(engine: Engine, filters: Filters) -> Ids | None:
+    if filters == NO_FILTERS:
+        return None
+    with session_scope(engine) as session:
+        return photos(session, filters)
 
 
 def _page(this: _Search, query: Query) -> Page:
@@ -177,6 +231,12 @@ def _page_of_word(this: _Search, word: str) -> tuple[int, list[Found], float]:
 
 def _cut(this: _Search, query: Query) -> tuple[int, list[Found], float]:
     """Return how many photos the ranking of a query has, those on the page, and the best score."""
+    ranked = _rank(this, query)
+    page = slice(this.offset, this.offset + this.limit)
+    return len(ranked.order), _explain(this, query, ranked, page), ranked.best
+
+
+def _rank(this: _Search, query: Query) -> _Ranked:
     allowed = this.allowed if this.mode == "similar" else _read_in(this, query, this.mode)
     read_quads = partial(_quads, this.engine)
     scores = ranking.score(this.served.index, query, this.embeddings, allowed, read_quads)
@@ -187,8 +247,7 @@ def _cut(this: _Search, query: Query) -> tuple[int, list[Found], float]:
     best = totals[order].max(initial=NO_TEXT_SCORE)
     if this.min_score is not None:
         order = order[_reaching(this, query, scores)[order]]
-    page = order[this.offset : this.offset + this.limit]
-    return len(order), _explain(this, query, scores, page, totals[page].tolist()), float(best)
+    return _Ranked(scores, totals, order, float(best))
 
 
 def _did_you_mean(this: _Search, query: Query) -> list[str]:
@@ -239,11 +298,10 @@ def _reading(this: _Search, terms: Sequence[Term], way: Way) -> list[Ids]:
         return transcripts.photos_reading(session, terms=terms, way=way, version=this.served.model_version)
 
 
-def _explain(
-    this: _Search, query: Query, scores: Scores, positions: Ids, totals: Sequence[float]
-) -> list[Found]:
-    """Return the photos at these positions with the regions that show the words."""
-    image_ids = scores.image_ids[positions]
+def _explain(this: _Search, query: Query, ranked: _Ranked, part: slice) -> list[Found]:
+    """Return photos of a part of the ranking with the regions that show the words."""
+    positions = ranked.order[part]
+    image_ids = ranked.scores.image_ids[positions]
     texts = ranking.texts_of(query)
     vectors = np.stack([this.embeddings[text] for text in texts])
     matches = this.served.index.search(vectors, len(image_ids), image_ids)
@@ -252,9 +310,9 @@ def _explain(
         for text, found in zip(texts, matches, strict=True)
     }
     page = []
-    for image_id, score in zip(image_ids.tolist(), totals, strict=True):
+    for image_id, score in zip(image_ids.tolist(), ranked.totals[positions].tolist(), strict=True):
         of_photo: dict[str, hits.Regions] = {}
-        for term, placements in zip(query.terms, scores.placements, strict=True):
+        for term, placements in zip(query.terms, ranked.scores.placements, strict=True):
             near = {text: found.get(image_id, ()) for text, found in regions.items()}
             of_photo |= _of_term(term, near, placements.get(image_id))
         page.append(Found(image_id, score, of_photo))

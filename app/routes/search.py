@@ -1,11 +1,13 @@
 """Search: queries to ranked photos."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
 
 from app.deps import Service, ServiceDep, SessionDep
+from app.export import as_coco, as_csv
 from app.problems import RequestError, documented
 from app.routes.images import brief
 from app.schemas import (
@@ -24,20 +26,27 @@ from indexer import search as engine
 from indexer import suggestions
 from indexer.filters import Filters
 from indexer.hits import Hit
-from indexer.search import SearchResult
+from indexer.search import SearchResult, WholeRanking
 
 router = APIRouter(tags=["search"], responses=documented(404, 422, 503))
 
 MAX_HITS = 10_000
+# Not plain application/json: it is another document than the answer.
+CSV, COCO = "text/csv", "application/vnd.coco+json"
+FILES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {CSV: {"schema": {"type": "string"}}, COCO: {"schema": {"type": "object"}}}}
+}
 
 
-@router.get("/search", response_model=SearchAnswer)
-def search(service: ServiceDep, request: Annotated[SearchParameters, Query()]) -> SearchAnswer:
+@router.get("/search", response_model=SearchAnswer, responses=FILES)
+def search(service: ServiceDep, request: Annotated[SearchParameters, Query()]) -> SearchAnswer | Response:
     """Rank all photos by how well their text regions match the query.
 
     Nothing is left out without `min_score`. Of several words, photos that likely show most of them come
     first, then the mean of the words' best regions decides, then the id.
     """
+    if request.format != "json":
+        return _export(service, request)
     return _answers(_search(service, [request.q], request))[0]
 
 
@@ -63,25 +72,33 @@ def suggest(
 
 def _search(service: Service, texts: Sequence[str], options: SearchOptions) -> SearchResult:
     served = service.follower.served()
+    encoder = service.encoder_of(served.model_version)
     with service.metrics.search_seconds.time():
-        found = engine.search(
-            service.engine,
-            served,
-            service.encoder_of(served.model_version),
-            texts,
-            limit=options.limit,
-            offset=options.offset,
-            mode=options.match,
-            min_score=options.min_score,
-            filters=Filters(
-                collection=options.collection,
-                where=tuple(options.where),
-                taken_after=options.taken_after,
-                taken_before=options.taken_before,
-            ),
-        )
+        found = engine.search(service.engine, served, encoder, texts, limit=options.limit, **_wishes(options))
     service.metrics.searches.inc(len(texts))
     return found
+
+
+def _wishes(options: SearchOptions) -> dict[str, Any]:
+    filters = Filters(
+        collection=options.collection,
+        where=tuple(options.where),
+        taken_after=options.taken_after,
+        taken_before=options.taken_before,
+    )
+    wishes = {"offset": options.offset, "mode": options.match, "min_score": options.min_score}
+    return wishes | {"filters": filters}
+
+
+def _export(service: Service, request: SearchParameters) -> Response:
+    served = service.follower.served()
+    encoder = service.encoder_of(served.model_version)
+    limit = request.limit if "limit" in request.model_fields_set else None
+    found = WholeRanking(service.engine, served, encoder, request.q, limit=limit, **_wishes(request))
+    write, media_type = (as_csv, CSV) if request.format == "csv" else (as_coco, COCO)
+    ending = "csv" if request.format == "csv" else "coco.json"
+    headers = {"Content-Disposition": f'attachment; filename="search.{ending}"'}
+    return StreamingResponse(write(found), media_type=media_type, headers=headers)
 
 
 def _answers(found: SearchResult) -> list[SearchAnswer]:

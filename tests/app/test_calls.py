@@ -70,6 +70,8 @@ def test_photos_go_in_and_are_found(client: Client, tmp_path: Path) -> None:
     assert client.search("hotel", match="exact", where=["width<=64", "bytes>1"]).total == 1
     assert client.search("hotel", min_score="suggested", taken_after=moment).total == 0
     assert [(each.text, each.photos) for each in client.suggest("hot")] == [("hotel", 1)]
+    assert b"b.png" in client.export("hotel", limit=1, collection="trip")
+    assert client.export("hotel", format="coco").startswith(b"{")
     assert client.search("hotel", offset=1).hits == client.search("hotel").hits[1:]
     assert client.images(status="failed").items == []
 

@@ -7,7 +7,7 @@ from indexer.errors import InvalidQuery, NotFound, NotReady
 from indexer.filters import Filters
 from indexer.follower import Follower
 from indexer.hits import Hit
-from indexer.search import SearchResult, search
+from indexer.search import SearchResult, WholeRanking, search
 from tests.integration.conftest import Gallery, RandomEncoder
 
 
@@ -262,3 +262,19 @@ def test_empty_gallery_has_an_empty_ranking(gallery: Gallery) -> None:
     gallery.index([])
     (result,) = _search(gallery, gallery.follower(), "coffee").results
     assert (result.total, result.hits) == (0, [])
+
+
+def test_whole_ranking_is_that_of_the_pages(gallery: Gallery, streets: Follower) -> None:
+    for query, options in (("coffee", {}), ('"coffee shop" -zebra', {}), ("co", {"mode": "prefix"})):
+        found = WholeRanking(gallery.engine, streets.served(), gallery.encoder, query, **options)  # type: ignore[arg-type]
+        parts = list(found.parts(size=2))
+        (page,) = _search(gallery, streets, query, **options).results
+        assert [hit.image.id for part in parts for hit in part] == [hit.image.id for hit in page.hits]
+        assert [hit.boxes for part in parts for hit in part] == [hit.boxes for hit in page.hits]
+        assert max(map(len, parts)) <= 2
+    options = {"limit": 3, "offset": 1}
+    found = WholeRanking(gallery.engine, streets.served(), gallery.encoder, "coffee", **options)  # type: ignore[arg-type]
+    some = [hit.image.id for part in found.parts(size=2) for hit in part]
+    assert some == _ids(gallery, streets, "coffee")[1:4]
+    with pytest.raises(InvalidQuery):
+        WholeRanking(gallery.engine, streets.served(), gallery.encoder, "")  # type: ignore[arg-type]

@@ -1,3 +1,5 @@
+import csv
+import io
 import json
 import math
 
@@ -123,6 +125,27 @@ def test_suggestions(gallery: TestClient) -> None:
     for bad in ("", "q=" + "x" * 201, "q=a&limit=0", "q=a&limit=51"):
         assert gallery.get(f"/suggest?{bad}").status_code == 422
     assert gallery.get("/search?q=zzbra&match=exact").json()["did_you_mean"] == ["zebra"]
+
+
+def test_export_is_the_whole_ranking(gallery: TestClient) -> None:
+    hits = gallery.get("/search?q=coffee shop").json()["hits"]
+    names = [hit["image"]["name"] for hit in hits]
+    answer = gallery.get("/search?q=coffee shop&format=csv")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert answer.headers["content-disposition"] == 'attachment; filename="search.csv"'
+    rows = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert list(dict.fromkeys(row["name"] for row in rows)) == names
+    assert [row["text"] for row in rows if row["rank"] == "1"] == [box["text"] for box in hits[0]["boxes"]]
+    params = {"q": "coffee shop", "format": "csv", "limit": 2, "offset": 1}
+    few = csv.DictReader(io.StringIO(gallery.get("/search", params=params).text, newline=""))
+    assert list(dict.fromkeys(row["name"] for row in few)) == names[1:3]
+    answer = gallery.get("/search?q=coffee shop&format=coco&min_score=suggested")
+    assert answer.headers["content-type"] == "application/vnd.coco+json"
+    assert [image["file_name"] for image in answer.json()["images"]] == ["0.png"]
+    assert {each["name"] for each in answer.json()["categories"]} == {"coffee", "shop"}
+    for bad in ("q=&format=csv", "q=a&format=xml", "q=a&format=csv&where=x", "q=a&format=coco&min_score=2"):
+        answer = gallery.get(f"/search?{bad}")
+        assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
 
 
 def test_an_empty_gallery_has_no_hits(client: TestClient) -> None:
