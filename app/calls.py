@@ -21,6 +21,7 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from app.schemas import (
+    AnnotateAnswer,
     CollectionList,
     CollectionOut,
     Health,
@@ -184,6 +185,18 @@ def upload(
     if response.status_code == 422 and b'"items"' not in response.content:  # not one file was looked at
         raise refusal(response)
     return _parse(UploadAnswer, response)
+
+
+def annotate(photo: Photo, words: Sequence[str]) -> Steps[AnnotateAnswer]:
+    """Return where words are in a photo, which the service does not keep.
+
+    Args:
+        photo: To look at.
+        words: That are in it, each as often as it is there; none with a space in it.
+    """
+    with photo.open() as file:
+        content = {"files": [("files", (photo.name, file))], "data": {"words": " ".join(words)}}
+        return _parse(AnnotateAnswer, (yield Request("POST", "/annotate", content)))
 
 
 class _Reader:

@@ -231,6 +231,7 @@ def status(url: Url = DEFAULT_URL) -> None:
 
 
 cli.command()(cli_network.evaluate)
+cli.command()(cli_network.annotate)
 
 
 @cli.command()

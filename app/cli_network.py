@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -10,6 +10,9 @@ from rich.table import Table
 from app import logs
 from app.settings import Settings
 from app.terminal import counting, out
+
+if TYPE_CHECKING:
+    from model.evaluation.dataset import Photo
 
 MULTI_SCALE = (960, 1280, 1600)
 SCORES = ("precision", "recall", "f_score")
@@ -86,3 +89,54 @@ def _show(figures: dict[str, Any]) -> None:
                 values = [f"{score[name]:.4g}" if name in score else "" for name in SCORES]
                 table.add_row(what, protocol.replace("_", " "), *values)
         out.print(table)
+
+
+def annotate(
+    photo: Annotated[
+        Path | None, typer.Argument(help="A photo; with --words the folder of the photos.", exists=True)
+    ] = None,
+    words: Annotated[list[str] | None, typer.Argument(help="The words in it.")] = None,
+    list_path: Annotated[
+        Path | None,
+        typer.Option("--words", help="JSON lines (or a data set) of photos and their words.", exists=True),
+    ] = None,
+    layout: Layout = None,
+    out_path: Annotated[
+        Path | None, typer.Option("--out", help="Write JSON lines with the boxes here; else they are shown.")
+    ] = None,
+    sheet_path: Annotated[
+        Path | None, typer.Option("--sheet", help="Also draw the boxes, of 16 photos at most, here.")
+    ] = None,
+) -> None:
+    """Find where given words are in a photo, or in many: boxes for words without them."""
+    settings = Settings()
+    logs.configure(settings.log_level, "annotate")
+    from app import annotating
+    from app.deps import make_encoder
+
+    photos = _photos_and_words(photo, words or [], list_path, layout)
+    encoder = make_encoder(settings)
+    for word in words or []:
+        encoder.charset.encode(word)  # or it is an error
+    drawing = annotating.Drawing(sheet_path)
+    found = annotating.find_all(encoder, photos, max_pixels=settings.max_pixels)
+    left_out = 0
+    if list_path or out_path:
+        left_out = annotating.write_lines(found, photos, out_path, drawing)
+    else:
+        annotating.show(next(found), drawing)
+    drawing.write()
+    if left_out:
+        raise typer.Exit(1)
+
+
+def _photos_and_words(
+    photo: Path | None, words: list[str], list_path: Path | None, layout: str | None
+) -> list["Photo"]:
+    from model.evaluation.dataset import Photo, read_dataset
+
+    if list_path and not words:
+        return read_dataset(list_path, layout, photo).photos
+    if photo and words and not list_path:
+        return [Photo(photo.name, photo, [], tuple(words))]
+    raise typer.BadParameter("name a photo and the words in it, or a list of photos and words (--words)")

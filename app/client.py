@@ -60,6 +60,7 @@ class _Service:
     suggest = _Method(calls.suggest)
     export = _Method(calls.export)
     upload = _Method(calls.upload)
+    annotate = _Method(calls.annotate)
     known = _Method(calls.known)
     images = _Method(calls.images)
     image = _Method(calls.image)

@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from app import problems
 from app.deps import make_service
-from app.routes import collections, events, health, images, jobs, page, search, urls
+from app.routes import annotate, collections, events, health, images, jobs, page, search, urls
 from app.settings import Settings
 from model.encoder import Encoder
 
@@ -54,10 +54,12 @@ def create_app(settings: Settings | None = None, encoder: Encoder | None = None)
         if settings.host in ("0.0.0.0", "::")
         else (*settings.allowed_hosts, settings.host)
     )
-    app.add_middleware(problems.SmallBodies, max_bytes=problems.MAX_BODY_BYTES, except_path="/images")
+    app.add_middleware(
+        problems.SmallBodies, max_bytes=problems.MAX_BODY_BYTES, except_paths=("/images", "/annotate")
+    )
     app.add_middleware(problems.KnownHosts, hosts=hosts)
     problems.install(app)
     app.state.pulse = events.Pulse()
-    for module in (images, urls, search, jobs, collections, health, events, page):
+    for module in (images, urls, search, annotate, jobs, collections, health, events, page):
         app.include_router(module.router)
     return app

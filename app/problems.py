@@ -148,13 +148,13 @@ class KnownHosts:
 class SmallBodies:
     """Refuses large request bodies where they would be read into memory.
 
-    Left out is the path of uploads, which go to the disk piece by piece and have a limit of their own.
+    Left out are the paths of photos, which go to the disk piece by piece and have a limit of their own.
     """
 
-    def __init__(self, app: Any, max_bytes: int, except_path: str) -> None:
+    def __init__(self, app: Any, max_bytes: int, except_paths: tuple[str, ...]) -> None:
         self._app = app
         self._max_bytes = max_bytes
-        self._except_path = except_path
+        self._except_paths = except_paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on; reading more of its body than allowed raises an error, which gives 413."""
@@ -168,7 +168,7 @@ class SmallBodies:
                 raise HTTPException(413, f"the body of this request may have {self._max_bytes:,} bytes")
             return message
 
-        limited = scope["type"] == "http" and scope["path"] != self._except_path
+        limited = scope["type"] == "http" and scope["path"] not in self._except_paths
         await self._app(scope, receive_little if limited else receive, send)
 
 

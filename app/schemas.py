@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 ImageStatus = Literal["queued", "processing", "indexed", "failed"]
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Bytes = Annotated[int, Field(ge=0, le=2**63 - 1)]
-QueryText = Annotated[str, StringConstraints(max_length=200)]
+MAX_WORD_CHARACTERS = 200
+QueryText = Annotated[str, StringConstraints(max_length=MAX_WORD_CHARACTERS)]
 Condition = Annotated[str, StringConstraints(max_length=200)]
 Match = Literal["similar", "exact", "prefix", "contains"]
 MatchKind = Literal["exact", "similar"]
@@ -55,6 +56,23 @@ SEARCH_EXAMPLE: dict[str, Any] = {
             ],
         }
     ],
+}
+
+
+ANNOTATE_EXAMPLE: dict[str, Any] = {
+    "width": 1280,
+    "height": 720,
+    "words": [
+        {
+            "word": "Coffee",
+            "box": [10, 20, 210, 80],
+            "quad": [[10, 20], [210, 20], [210, 80], [10, 80]],
+            "score": 0.97,
+            "text": "COFFEE",
+        },
+        {"word": "tea", "box": None, "quad": None, "score": None, "text": None},
+    ],
+    "took_ms": {"decode": 12.0, "network": 840.5, "total": 856.0},
 }
 
 
@@ -285,6 +303,27 @@ class CollectionChange(BaseModel):
 
     name: CollectionName | None = None
     quota_bytes: Bytes | None = Field(None, description="null: without a quota.")
+
+
+class AnnotatedWord(BaseModel):
+    """The place of a word in a photo; all null if no region was left for it."""
+
+    word: str = Field(description="As it was given.")
+    box: list[float] | None = Field(description="x0, y0, x1, y1 in pixels of the upright photo.")
+    quad: list[list[float]] | None = Field(description="Corners, clockwise from the reading start.")
+    score: float | None = Field(description="Similarity of word and region, in [-1, 1].")
+    text: str | None = Field(description="What was read there; it may be wrong or empty.")
+
+
+class AnnotateAnswer(BaseModel):
+    """The places of the words, in the order in which they were given; the size of the upright photo."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [ANNOTATE_EXAMPLE]})
+
+    width: int
+    height: int
+    words: list[AnnotatedWord]
+    took_ms: dict[str, float]
 
 
 class JobFailure(BaseModel):

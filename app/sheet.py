@@ -1,15 +1,19 @@
-"""A contact sheet: the best photos of a search in one picture, with the matching boxes."""
+"""Contact sheets: the best photos of a search with the matching boxes, and photos with annotated words."""
 
 import io
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PIL import Image, ImageDraw, ImageFont
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from app.schemas import HitOut, SearchAnswer
 from indexer.images import decode
 
 COLUMNS, CELL, TEXT = 4, 320, 44
+SHEET, MOST_ANNOTATED = 1280, 16  # longer side of an annotated photo; most of them on a sheet
 _GROUND, _INK, _BOX = (24, 26, 30), (235, 235, 235), (255, 64, 64)
 
 
@@ -30,6 +34,44 @@ def draw(answers: list[SearchAnswer], load: Callable[[int], bytes], path: Path, 
         top += block.height
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path)
+
+
+def annotated(pixels: NDArray[np.uint8], words: Sequence[tuple[str, NDArray[np.float32]]]) -> Image.Image:
+    """Return a photo that fits on a sheet, its words framed and named.
+
+    Args:
+        pixels: uint8 RGB (H, W, 3).
+        words: What each is called, and its corners (4, 2) in pixels.
+    """
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((SHEET, SHEET))
+    scale = np.array(picture.size) / pixels.shape[1::-1]
+    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(16)
+    for text, quad in words:
+        corners = [(float(x), float(y)) for x, y in quad * scale]
+        pen.polygon(corners, outline=_BOX, width=2)
+        place = max(0.0, min(x for x, _ in corners)), max(0.0, min(y for _, y in corners) - 20)
+        pen.rectangle(pen.textbbox(place, text[:40], font=font), fill=_GROUND)
+        pen.text(place, text[:40], fill=_INK, font=font)
+    return picture
+
+
+def draw_annotated(photos: Sequence[Image.Image], path: Path) -> None:
+    """Write a sheet of photos from `annotated`, one alone as it is.
+
+    Args:
+        photos: At least one, at most `MOST_ANNOTATED`; about as many side by side as below each other.
+        path: Picture to write; the extension says of which kind.
+    """
+    columns = math.ceil(math.sqrt(len(photos)))
+    side = SHEET if columns == 1 else 2 * SHEET // columns
+    sheet = Image.new("RGB", (columns * side, -(-len(photos) // columns) * side), _GROUND)
+    for index, photo in enumerate(photos):
+        picture = ImageOps.contain(photo, (side - 8, side - 8))
+        left, top = index % columns * side, index // columns * side
+        sheet.paste(picture, (left + (side - picture.width) // 2, top + (side - picture.height) // 2))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (photos[0] if len(photos) == 1 else sheet).save(path)
 
 
 def _block(answer: SearchAnswer, load: Callable[[int], bytes], rows: int) -> Image.Image:

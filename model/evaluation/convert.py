@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.progress import track
 
 from model.evaluation.dataset import LAYOUTS, read_dataset
-from model.evaluation.layouts.json_lines import write_photo
+from model.evaluation.layouts.json_lines import line_of
 
 
 def convert(
@@ -46,7 +46,7 @@ def convert(
     part = out.with_name(out.name + ".part")
     with part.open("w", encoding="utf-8") as file:
         for photo in track(dataset.photos, "photos"):
-            write_photo(file, photo, out.parent)
+            file.write(line_of(photo, out.parent))
     part.replace(out)
     return len(dataset.photos)
 

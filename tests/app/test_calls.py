@@ -198,3 +198,14 @@ def test_progress_of_an_upload_ends_with_all_of_it(client: Client, tmp_path: Pat
     assert seen[-1] == (total, total)
     assert len(seen) > 4
     assert seen == sorted(seen)
+
+
+def test_words_are_found_in_a_photo_that_is_not_kept(client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(spell("coffee shop"))
+    for photo in (Photo("a.png", path), Photo("a.png", path.read_bytes())):
+        answer = client.annotate(photo, ["shop", "coffee"])
+        assert [(word.word, word.text) for word in answer.words] == [("shop", "shop"), ("coffee", "coffee")]
+    assert client.images().items == []
+    with pytest.raises(ServiceError, match="no words"):
+        client.annotate(photo, [])

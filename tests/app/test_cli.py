@@ -13,7 +13,7 @@ from indexer.database import create_engine, session_scope
 from tests.app.conftest import Run, spell
 
 COMMANDS = ["serve", "api", "worker", "migrate"]
-COMMANDS += ["ingest", "watch", "search", "reindex", "status", "evaluate", "demo"]
+COMMANDS += ["ingest", "watch", "search", "reindex", "status", "evaluate", "annotate", "demo"]
 
 
 def test_these_are_the_commands() -> None:
@@ -49,6 +49,13 @@ def test_help(run: Run, arguments: list[str]) -> None:
         (["evaluate", "nowhere.jsonl"], "nowhere.jsonl"),
         (["evaluate", __file__, "--queries", "nowhere.json"], "nowhere.json"),
         (["evaluate", __file__, "--images", "nowhere"], "nowhere is no folder"),
+        (["annotate"], "name a photo and the words in it"),
+        (["annotate", __file__], "name a photo and the words in it"),  # no words
+        (["annotate", __file__, "word", "--words", __file__], "name a photo and the words"),  # both
+        (["annotate", "nowhere.jpg", "word"], "nowhere.jpg"),
+        (["annotate", __file__, "word"], "not a picture"),
+        (["annotate", __file__, "東"], "'東' has none of the characters"),
+        (["annotate", "--words", __file__], "test_cli.py, line 1: "),
         (["status", "--url", "nonsense"], "nonsense"),
         (["status", "--url", "http://127.0.0.1:1"], "glyphseek serve"),  # nobody listens
         (["search", "a", "--url", "http://127.0.0.1:1"], "glyphseek serve"),

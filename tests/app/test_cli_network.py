@@ -3,8 +3,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
+from app import cli_network
+from model.boxes import pairwise_iou
+from model.evaluation.dataset import read_photos
 from tests.app.conftest import Run
 
 
@@ -57,3 +61,63 @@ def test_a_data_set_of_another_layout_is_one_line(
     assert err.startswith("glyphseek: ")
     assert part in err
     assert err.count("\n") == 1
+
+
+GALLERY = Path(cli_network.__file__).parent / "gallery"
+SHOP = GALLERY / "shop-harbour-coffee.jpg"
+
+
+def true_box(word: str) -> Any:
+    (photo,) = (photo for photo in read_photos(GALLERY / "index.jsonl") if photo.name == SHOP.name)
+    return next(each.box for each in photo.words if each.text == word)
+
+
+def overlap(first: Any, second: Any) -> float:
+    boxes = [torch.tensor(list(map(float, box)))[None] for box in (first, second)]
+    return float(pairwise_iou(*boxes))
+
+
+def test_words_of_a_photo_are_shown_and_drawn(run: Run) -> None:
+    status, out, err = run("annotate", SHOP, "coffee", "Harbour", "--sheet", "deep/a.png", device="cpu-torch")
+    assert status == 0, err
+    rows = [line.split() for line in out.splitlines()]
+    assert [row[1:3] for row in rows[1:]] == [["coffee", "COFFEE"], ["Harbour", "HARBOUR"]]
+    assert overlap([float(side) for side in rows[1][3:]], true_box("COFFEE")) > 0.7
+    with Image.open("deep/a.png") as picture:
+        assert picture.size == (900, 675)
+
+
+def test_a_list_of_photos_becomes_json_lines(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_text("no picture")
+    lines = [
+        {"image": str(SHOP), "texts": ["coffee", "&"]},
+        {"image": "bad.jpg", "texts": ["a"]},
+        {"image": str(SHOP), "words": [{"box": [0, 0, 1, 1], "text": "HARBOUR"}]},  # of an unsure place
+    ]
+    (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    options = ("--words", "list.jsonl", "--out", "deep/found.jsonl", "--sheet", "a.png")
+    status, out, err = run("annotate", *options, device="cpu-torch")
+    assert (status, out) == (1, "")
+    assert err.startswith("left out: bad.jpg: this is not a picture")
+    first, second = read_photos(tmp_path / "deep" / "found.jsonl")
+    assert first.path.samefile(SHOP)
+    assert first.texts == ("&",)  # nothing for the network to look for
+    assert overlap(first.words[0].box, true_box("COFFEE")) > 0.7
+    assert overlap(second.words[0].box, true_box("HARBOUR")) > 0.7
+    scores = [
+        json.loads(line)["words"][0]["score"] for line in Path("deep/found.jsonl").read_text().splitlines()
+    ]
+    assert all(score > 0.8 for score in scores)
+    assert Path("a.png").exists()
+
+
+def test_lines_are_printed_without_a_file(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "list.jsonl").write_text(json.dumps({"image": SHOP.name, "texts": ["coffee"]}))
+    status, out, err = run("annotate", GALLERY, "--words", "list.jsonl", device="cpu-torch")
+    assert (status, err) == (0, "")
+    assert json.loads(out)["words"][0]["text"] == "coffee"
+
+
+def test_a_photo_alone_can_be_written_too(run: Run) -> None:
+    assert run("annotate", SHOP, "coffee", "--out", "one.jsonl", device="cpu-torch")[:2] == (0, "")
+    assert [word.text for word in read_photos(Path("one.jsonl"))[0].words] == ["coffee"]

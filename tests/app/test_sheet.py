@@ -26,12 +26,14 @@ def hit(width: int, height: int, *, image_id: int = 1, box: list[float] | None =
     boxes = []
     if box:
         x0, y0, x1, y1 = box
-        boxes = [BoxOut(box=box, quad=[[x0, y0], [x1, y0], [x1, y1], [x0, y1]], score=0.9, text="Zoë 東")]
-    return HitOut(image=brief, score=0.9 if box else -1, boxes=boxes)
+        quad = [[x0, y0], [x1, y0], [x1, y1], [x0, y1]]
+        boxes = [BoxOut.model_construct(box=box, quad=quad, score=0.9, text="Zoë 東")]
+    # What else an answer tells, a sheet does not look at.
+    return HitOut.model_construct(image=brief, score=0.9 if box else -1, boxes=boxes)
 
 
 def answer(*hits: HitOut) -> SearchAnswer:
-    return SearchAnswer(query="coffee", total=len(hits), took_ms={"total": 1}, hits=list(hits))
+    return SearchAnswer.model_construct(query="coffee", hits=list(hits))
 
 
 def stored(image: Image.Image, kind: str = "JPEG", **options: object) -> bytes:
@@ -92,3 +94,24 @@ def test_every_query_has_its_rows(tmp_path: Path) -> None:
     assert asked == [*range(1, 9), 1]  # what is not shown is not fetched
     row = sheet.CELL + sheet.TEXT
     assert pixels(path).shape[0] == (sheet.TEXT + 2 * row) + sheet.TEXT + (sheet.TEXT + row)
+
+
+def corners(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
+    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], np.float32)
+
+
+def test_annotated_words_are_framed_where_they_are(tmp_path: Path) -> None:
+    photo = np.full((400, 2560, 3), 255, np.uint8)  # twice as wide as a sheet
+    sheet.draw_annotated(
+        [sheet.annotated(photo, [("Zoë 東", corners(200, 100, 600, 300))])], tmp_path / "a" / "a.png"
+    )
+    assert pixels(tmp_path / "a" / "a.png").shape == (200, 1280, 3)
+    assert np.abs(np.array(red_box(tmp_path / "a" / "a.png")) - [100, 50, 300, 150]).max() <= 2
+
+
+@pytest.mark.parametrize(("count", "size"), [(2, (1280, 2560)), (5, (1706, 2559)), (16, (2560, 2560))])
+def test_annotated_photos_share_a_sheet(tmp_path: Path, count: int, size: tuple[int, int]) -> None:
+    photo = np.full((30, 40, 3), 255, np.uint8)
+    photos = [sheet.annotated(photo, [("word", corners(0, 0, 0, 0))]) for _ in range(count)]
+    sheet.draw_annotated(photos, tmp_path / "a.png")
+    assert pixels(tmp_path / "a.png").shape[:2] == size

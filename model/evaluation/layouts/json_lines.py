@@ -4,15 +4,15 @@
 
 Pixels of the upright photo. A quad runs clockwise from the reading start; of quad and box, one may be
 missing. A word without `text` has a place only; one with `"ignore": true` is unreadable and counts neither
-for nor against. Words in the photo whose place nobody knows may stand beside: `"texts": ["Café"]`. Photos
-lie beside the file, or there in a folder of the file's name without `.jsonl`.
+for nor against. Words in the photo whose place nobody knows stand in `"texts": ["Café"]`, beside `words` or
+instead. Photos lie beside the file, or there in a folder of the file's name without `.jsonl`.
 """
 
 import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,15 +68,21 @@ class PhotoLines(Sequence[Photo]):
         return _photo(self._path, None, index + 1, text)
 
 
-def write_photo(file: TextIO, photo: Photo, folder: Path) -> None:
-    """Add a photo to a JSON lines file that lies in a folder; the photo's file stays where it is."""
-    entry: dict[str, Any] = {
-        "image": Path(os.path.relpath(photo.path, folder)).as_posix(),
-        "words": [_entry(word) for word in photo.words],
-    }
+def line_of(photo: Photo, folder: Path, scores: Sequence[float] | None = None) -> str:
+    """Return the line of a photo in a JSON lines file that lies in a folder; the photo stays where it is.
+
+    Args:
+        photo: The photo.
+        folder: In which the file is to lie.
+        scores: How sure the places of the words are, if somebody wants to know.
+    """
+    words = [_entry(word) for word in photo.words]
+    if scores is not None:
+        words = [entry | {"score": round(score, 4)} for entry, score in zip(words, scores, strict=True)]
+    entry = {"image": Path(os.path.relpath(photo.path, folder)).as_posix(), "words": words}
     if photo.texts:
         entry["texts"] = list(photo.texts)
-    file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+    return json.dumps(entry, ensure_ascii=False) + "\n"
 
 
 def _entry(word: Word) -> dict[str, Any]:
@@ -104,8 +110,8 @@ def _photo(path: Path, images: Path | None, line: int, text: str) -> Photo:
         name = entry["image"]
         if not isinstance(name, str):
             raise TypeError(f"image is {name!r}")
-        words = [_word(word) for word in entry["words"]]
         texts = _texts(entry.get("texts", []))
+        words = [_word(word) for word in (entry.get("words", []) if texts else entry["words"])]
     except KeyError as exc:
         raise ValueError(f"{path}, line {line}: {exc} is missing") from exc
     except (TypeError, ValueError) as exc:

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from model.evaluation.dataset import read_dataset, read_photos
-from model.evaluation.layouts.json_lines import PhotoLines, write_photo
+from model.evaluation.layouts.json_lines import PhotoLines, line_of
 
 QUAD = [[1, 2], [9, 2], [9, 6], [1, 6]]
 
@@ -83,7 +83,7 @@ def test_a_file_must_hold_photos(tmp_path: Path) -> None:
 
 
 def test_words_without_a_place_and_photos_elsewhere(tmp_path: Path) -> None:
-    path = write(tmp_path / "set.jsonl", {"image": "a.png", "words": [], "texts": ["bar", "baz"]})
+    path = write(tmp_path / "set.jsonl", {"image": "a.png", "texts": ["bar", "baz"]})
     (tmp_path / "elsewhere").mkdir()
     (photo,) = read_dataset(path, images=tmp_path / "elsewhere").photos
     assert photo.texts == ("bar", "baz")
@@ -97,8 +97,8 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     (photo,) = read_photos(source)
     out = tmp_path / "deep" / "out.jsonl"
     out.parent.mkdir()
-    with out.open("w", encoding="utf-8") as file:
-        write_photo(file, photo, out.parent)
+    out.write_text(line_of(photo, out.parent, scores=[0.5, 0.25]), "utf-8")
+    assert [word["score"] for word in json.loads(out.read_text("utf-8"))["words"]] == [0.5, 0.25]
     (again,) = read_photos(out)
     assert again.pixels().shape == (2, 3, 3)
     assert again.texts == photo.texts
