@@ -1,5 +1,6 @@
 """The command line: `glyphseek --help`."""
 
+import gc
 import json
 import logging
 import os
@@ -32,6 +33,8 @@ from app.url_list import ingest_urls, read_list
 from indexer.errors import GlyphseekError
 
 log = logging.getLogger(__name__)
+
+WORKER_NICENESS = 10  # people wait for searches: the API gets the processor first
 
 cli = typer.Typer(
     help="Find photos by the words visible in them.",
@@ -85,6 +88,7 @@ def api() -> None:
         timeout_graceful_shutdown=8,
         server_header=False,
     )
+    gc.freeze()  # what is loaded stays: the collector, which would stop every search, need not look at it
     uvicorn.Server(config).run()
 
 
@@ -98,6 +102,7 @@ def worker() -> None:
 
     if settings.database_url is None:
         raise ValueError("set GLYPHSEEK_DATABASE_URL, or start everything together with `glyphseek serve`")
+    os.nice(WORKER_NICENESS)
     with _until_signal() as stop:
         encoder = make_encoder(settings)
         keep_checkpoint(settings, encoder)

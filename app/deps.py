@@ -152,7 +152,7 @@ def keep_checkpoint(settings: Settings, encoder: Encoder) -> None:
         log.warning("the checkpoint could not be kept: %s", exc, extra={"action": "keep_checkpoint"})
 
 
-def get_service(request: Request) -> Service:
+async def get_service(request: Request) -> Service:
     """Return what the routes of this application share."""
     service: Service = request.app.state.service
     return service

@@ -7,9 +7,10 @@ from typing import Literal
 from sqlalchemy.orm import Session
 
 from indexer import queries, transcripts
+from indexer.queries import Region
 from indexer.query_language import Query
 from indexer.ranking import Embeddings
-from indexer.tables import Image, Proposal
+from indexer.tables import Image
 from indexer.transcripts import Reading, Way, reads
 
 MAX_BOXES_A_WORD = 10
@@ -152,7 +153,7 @@ def _choose(photo: Found, rows: Sequence[Reading], page: Page) -> dict[str, dict
     return chosen
 
 
-def _box(word: str, proposal: Proposal, score: float, way: Way) -> HitBox:
+def _box(word: str, proposal: Region, score: float, way: Way) -> HitBox:
     quad = [proposal.quad[corner : corner + 2] for corner in range(0, 8, 2)]
     kind: Kind = "exact" if reads(proposal.folded, word.replace(" ", ""), way) else "similar"
     return HitBox(proposal.id, word, proposal.box, quad, score, proposal.transcript, kind)

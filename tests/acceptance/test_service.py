@@ -85,6 +85,9 @@ def test_photos_are_found_and_outlive_every_kind_of_end(folder: Path) -> None:
             assert pairwise_iou(*boxes).max() >= 0.5
             assert hit.score > 0.5 > found.hits[2].score
 
+        (worker,), (api,) = service.part("worker"), service.part("api")
+        assert worker.nice() > api.nice()  # a search goes before a photo
+
         second = run(folder, "serve", port=free_port())
         assert second.returncode == 2
         assert second.stderr.startswith("glyphseek: another glyphseek is using the data folder")

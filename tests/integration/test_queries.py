@@ -93,7 +93,8 @@ def test_proposals_are_stored_as_found(gallery: Gallery) -> None:
     gallery.index_all()
     with session_scope(gallery.engine) as session:
         first, second = queries.list_proposals(session, image_id=image_id)
-        assert queries.get_proposals(session, proposal_ids=[second.id, 999]) == {second.id: second}
+        region = queries.Region(second.id, second.box, second.quad, "Exit24", "exit24")
+        assert queries.get_proposals(session, proposal_ids=[second.id, 999]) == {second.id: region}
         assert first.trigrams == ["^ca", "afe", "caf", "fe$"]
     assert (first.transcript, first.folded) == ("Café", "cafe")
     assert (second.transcript, second.folded) == ("Exit24", "exit24")
