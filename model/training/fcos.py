@@ -43,11 +43,14 @@ def assign(quads: Tensor, ignore: Tensor, height: int, width: int) -> FcosTarget
         ignore: bool (N,), words that are neither to be found nor to be left out.
         height: Of the picture, in pixels.
         width: Of the picture, in pixels.
+
+    Returns:
+        Targets where the words are: on their device.
     """
-    places, strides = points_of(height, width)
+    places, strides = (tensor.to(quads.device) for tensor in points_of(height, width))
     if not len(quads):
-        nothing = torch.zeros(len(places), dtype=torch.bool)
-        return FcosTargets(nothing, ~nothing, torch.zeros(len(places), 4))
+        nothing = torch.zeros_like(strides, dtype=torch.bool)
+        return FcosTargets(nothing, ~nothing, places.new_zeros(len(places), 4))
     hulls = boxes.quads_to_boxes(quads)
     sides = torch.cat([places[:, None] - hulls[:, :2], hulls[:, 2:] - places[:, None]], dim=2)  # P N 4
     middle = (hulls[:, :2] + hulls[:, 2:]) / 2
@@ -57,13 +60,14 @@ def assign(quads: Tensor, ignore: Tensor, height: int, width: int) -> FcosTarget
     smallest = torch.where(answers, area, torch.inf).argmin(1)
     found = answers.any(1)
     positive = found & ~ignore[smallest]
-    chosen = sides[torch.arange(len(places)), smallest] / strides[:, None]
+    rows = torch.arange(len(places), device=places.device)
+    chosen = sides[rows, smallest] / strides[:, None]
     return FcosTargets(positive, ~found | positive, torch.where(positive[:, None], chosen, 0.0))
 
 
 def _of_level(farthest: Tensor, strides: Tensor) -> Tensor:
     """Return whether sides (P, N) are in the range of their point's level."""
-    low, high = (torch.zeros(len(strides)) for _ in range(2))
+    low, high = torch.zeros_like(strides), torch.zeros_like(strides)
     for stride, (start, end) in zip(HEAD_STRIDES, RANGES, strict=True):
         low[strides == stride], high[strides == stride] = start, end
     return (farthest >= low[:, None]) & (farthest <= high[:, None])
@@ -86,7 +90,7 @@ def fcos_loss(points: Tensor, targets: Sequence[FcosTargets]) -> dict[str, Tenso
         targets: Of each picture.
     """
     positive, counted, sides = (
-        torch.stack([getattr(target, name) for target in targets]).to(points.device)
+        torch.stack([getattr(target, name) for target in targets])
         for name in ("positive", "counted", "sides")
     )
     count = parallel.mean(positive.sum()).clamp(min=1)

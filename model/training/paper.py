@@ -85,7 +85,8 @@ class PaperTask:
             maps, points = self.network(images)
             sequences = self.network.sequences(images, maps, regions)
         targets = [
-            assign(torch.from_numpy(view.quads), torch.from_numpy(view.ignore), *size) for view in batch.views
+            assign(quads.to(settings.device), ignore.to(settings.device), *size)
+            for quads, ignore in (map(torch.from_numpy, (view.quads, view.ignore)) for view in batch.views)
         ]
         losses = fcos_loss(points.float(), targets) | self._matching_loss(sequences, texts, rng)
         if self.network.classifier:

@@ -7,8 +7,10 @@ import torch
 from PIL import Image
 
 from app import cli_network
+from model import checkpoint
 from model.boxes import pairwise_iou
 from model.evaluation.dataset import read_photos
+from model.paper.network import PaperConfig, PaperNetwork
 from tests.app.conftest import Run
 
 
@@ -34,6 +36,21 @@ def test_any_layout_is_measured(run: Run, icdar2015: Path) -> None:
     assert set(found["annotation"]) == {"deteval", "iou_0.5", "own_word"}
     options = ("--layout", "icdar2015", "--images", icdar2015.parent, "--multi-scale")
     assert figures(run, icdar2015, *options)["photos"] == 1
+
+
+@pytest.mark.parametrize("changes", [{}, {"target": "phoc", "reading": False}, {"separate": True}])
+def test_a_checkpoint_of_the_preset_paper_is_measured_likewise(
+    run: Run, icdar2015: Path, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    torch.manual_seed(0)
+    path = tmp_path / "paper.safetensors"
+    checkpoint.save(path, PaperNetwork(PaperConfig(width=16, **changes)), {"min_score": 0.0})
+    arguments = ("evaluate", icdar2015, "--json", "figures.json")
+    status, _, err = run(*arguments, checkpoint=path, device="cpu", longer_sides="96,128", threads=1)
+    assert (status, err) == (0, "")
+    found = json.loads(Path("figures.json").read_text())
+    assert found["average_precisions"] == {"coffee": 1.0}
+    assert found["proposals_per_photo"] > 0
 
 
 def test_figures_are_tables(run: Run, icdar2015: Path) -> None:

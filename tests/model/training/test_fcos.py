@@ -90,3 +90,15 @@ def test_no_word_costs_the_false_alarms_only() -> None:
     assert float(found["box"].detach()) == float(found["centerness"].detach()) == 0
     torch.stack(list(found.values())).sum().backward()  # type: ignore[no-untyped-call]
     assert torch.isfinite(points.grad).all()  # type: ignore[arg-type]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_agrees() -> None:
+    quads, ignore = torch.tensor([box(80, 52, 120, 68), box(10, 10, 200, 90)]), torch.tensor([False, True])
+    points = torch.randn(1, len(STRIDES), 6)
+    points[..., 1:5].abs_()
+    here = fcos_loss(points, [assign(quads, ignore, 256, 256)])
+    there = fcos_loss(points.cuda(), [assign(quads.cuda(), ignore.cuda(), 256, 256)])
+    for name, value in here.items():
+        assert there[name].item() == pytest.approx(value.item(), rel=1e-4)
