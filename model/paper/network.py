@@ -97,6 +97,7 @@ class PaperNetwork(nn.Module):
         else:
             self.text_branch = TextBranch(len(config.charset), config.width, config.channels, config.steps)
         self.crop_trunk = PyramidTrunk(config.width) if config.separate else None
+        # The blank comes first, as in the other preset; the authors have it last, which is the same network.
         self.classifier = nn.Linear(config.channels, len(config.charset) + 1) if config.reading else None
 
     def unfreeze(self) -> None:

@@ -18,6 +18,7 @@ from model.detector import point_grid
 from model.evaluation.dataset import Photo
 from model.recognizer import Recognizer
 from model.retriever import Retriever
+from model.training import parallel
 from model.training.assignment import assign
 from model.training.augment import Augmentation
 from model.training.datasets import (
@@ -49,8 +50,10 @@ class AccurateTask:
         """Load the network.
 
         Raises:
-            ValueError: the checkpoint cannot be used.
+            ValueError: the checkpoint cannot be used, or there are several processes.
         """
+        if parallel.processes() > 1:
+            raise ValueError("several processes train the preset paper only")
         self._settings = settings
         loaded = checkpoint.load(settings.init or checkpoint.DEFAULT_CHECKPOINT)
         self.card = loaded.card

@@ -223,7 +223,7 @@ def main(arguments: list[str]) -> None:
         do_train(run)
         if not parallel.rank():
             run.log(**do_test(run))
-    except ValueError as exc:
+    except (ValueError, OSError) as exc:
         sys.stderr.write(f"train: {exc}\n")
         sys.exit(2)
     finally:

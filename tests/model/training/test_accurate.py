@@ -10,6 +10,7 @@ from PIL import Image
 
 from model import checkpoint
 from model.retriever import Retriever
+from model.training import parallel
 from model.training.accurate import step_losses
 from model.training.augment import View
 from model.training.datasets import collate
@@ -95,3 +96,9 @@ def test_losses_have_switches(tiny: Retriever, tmp_path: Path, settings: Choose)
     assert parts(reading=False) == detection | {"similarity"}
     assert parts(parts=("detector",)) == detection
     assert parts(parts=("similarity",)) == {"similarity"}
+
+
+def test_several_processes_are_refused(settings: Choose, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "processes", lambda: 2)
+    with pytest.raises(ValueError, match="several processes train the preset paper only"):
+        Run(settings())

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from model.encoder import Encoder
 from model.evaluation.evaluate import evaluate
 from model.paper.network import PaperNetwork
 from model.paper.phoc import phoc
-from model.training import paper
+from model.training import paper, parallel
 from model.training.augment import View
 from model.training.datasets import Batch
 from model.training.paper import PaperTask, phoc_loss, words_of
@@ -172,6 +173,37 @@ def test_photos_without_words_can_be_learned_from(choose: Choose) -> None:
     assert losses["similarity"] == losses["reading"] == losses["box"] == 0
     torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     assert all(torch.isfinite(p.grad).all() for p in task.network.parameters() if p.grad is not None)
+
+
+def test_several_processes_share_the_batch_and_count_steps(
+    choose: Choose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "processes", lambda: 2)
+    task = PaperTask(choose(batch=4))
+    assert len(next(task.batches(0)).views) == 2
+    with pytest.raises(ValueError, match="--batch 3 is no multiple of 2 processes"):
+        PaperTask(choose(batch=3))
+    with pytest.raises(ValueError, match="several processes need --steps"):
+        PaperTask(choose(steps=0))
+
+
+def test_every_process_draws_other_pictures(choose: Choose, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    for rank in (0, 1):
+        monkeypatch.setattr(parallel, "rank", lambda rank=rank: rank)
+        batches = islice(PaperTask(choose()).batches(0), 4)
+        drawn.append([view.texts for batch in batches for view in batch.views])
+    assert drawn[0] != drawn[1]
+
+
+def test_a_missing_picture_is_said_in_one_line(drawn: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for path in (drawn / "drawn").glob("*.png"):
+        path.unlink()
+    options = "--preset paper --width 16 --size 64 --batch 1 --steps 1 --photo-sets drawn/train.jsonl"
+    with pytest.raises(SystemExit) as caught:
+        main(["--data", str(drawn), "--out", str(drawn / "run"), *options.split()])
+    assert caught.value.code == 2
+    assert "No such file" in capsys.readouterr().err.strip().splitlines()[-1]
 
 
 def test_random_views_are_those_of_the_paper(choose: Choose) -> None:
