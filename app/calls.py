@@ -27,6 +27,7 @@ from app.schemas import (
     Health,
     ImageDetail,
     ImagePage,
+    ImageSearchAnswer,
     JobOut,
     ProposalList,
     ReindexAnswer,
@@ -139,6 +140,19 @@ def search(
 def export(query: str, *, format: str = "csv", **options: Any) -> Steps[bytes]:
     """Return the whole ranking for a query as a file, `csv` or `coco`; other options as of `search`."""
     return (yield _get("/search", {"q": query, "format": format, **options})).content
+
+
+def search_image(photo: Photo, **options: Any) -> Steps[ImageSearchAnswer]:
+    """Return the photos that show the words of a photo best, which the service does not keep.
+
+    Args:
+        photo: Or a part of one, with text in it.
+        options: As of `search`.
+    """
+    query = {name: value for name, value in options.items() if value is not None}
+    with photo.open() as file:
+        content = {"files": [("files", (photo.name, file))], "params": query}
+        return _parse(ImageSearchAnswer, (yield Request("POST", "/search/image", content)))
 
 
 def suggest(text: str, *, limit: int = 8) -> Steps[list[SuggestionOut]]:

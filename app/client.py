@@ -57,6 +57,7 @@ class _Service:
     health = _Method(calls.health)
     search = _Method(calls.search)
     search_many = _Method(calls.search_many)
+    search_image = _Method(calls.search_image)
     suggest = _Method(calls.suggest)
     export = _Method(calls.export)
     upload = _Method(calls.upload)

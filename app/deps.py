@@ -46,7 +46,7 @@ class Service:
     uploads: asyncio.Semaphore
     upload_threads: CapacityLimiter
     fetch_threads: CapacityLimiter
-    annotating: asyncio.Semaphore
+    looking: asyncio.Semaphore
     stopping: threading.Event = field(default_factory=threading.Event)
     _earlier: Encoder | None = None
     _loading: threading.Lock = field(default_factory=threading.Lock)
@@ -120,7 +120,7 @@ def make_service(settings: Settings, encoder: Encoder | None = None) -> Service:
         uploads=asyncio.Semaphore(settings.max_uploads),
         upload_threads=CapacityLimiter(UPLOAD_THREADS),
         fetch_threads=CapacityLimiter(FETCH_THREADS),
-        annotating=asyncio.Semaphore(1),  # photos run through the network one at a time
+        looking=asyncio.Semaphore(1),  # photos run through the network one at a time
     )
 
 

@@ -55,7 +55,9 @@ def create_app(settings: Settings | None = None, encoder: Encoder | None = None)
         else (*settings.allowed_hosts, settings.host)
     )
     app.add_middleware(
-        problems.SmallBodies, max_bytes=problems.MAX_BODY_BYTES, except_paths=("/images", "/annotate")
+        problems.SmallBodies,
+        max_bytes=problems.MAX_BODY_BYTES,
+        except_paths=("/images", "/annotate", "/search/image"),
     )
     app.add_middleware(problems.KnownHosts, hosts=hosts)
     problems.install(app)

@@ -251,6 +251,22 @@ class SearchRequest(SearchOptions):
     queries: list[QueryText] = Field(min_length=1, max_length=100)
 
 
+class QueryRegion(BaseModel):
+    """A text region of the photo that was sent, whose look is searched for."""
+
+    word: str = Field(description="What was read there, folded; boxes of hits name it.")
+    text: str
+    box: list[float]
+    quad: list[list[float]]
+    score: float = Field(description="Of the detector.")
+
+
+class ImageSearchAnswer(SearchAnswer):
+    """One page of the ranking for a photo; its words are the regions searched for."""
+
+    regions: list[QueryRegion]
+
+
 class SuggestionOut(BaseModel):
     """A query to offer, and how many photos show its last word."""
 

@@ -6,6 +6,7 @@ never closed runs to the end, as while typing. Inside a word punctuation counts 
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from indexer.errors import InvalidQuery
@@ -71,6 +72,25 @@ def parse(text: str, charset: Charset) -> Query:
     if sum(len(term.words) for term in [*terms, *excluded]) > MAX_WORDS:
         raise InvalidQuery(f"a query may have {MAX_WORDS} words at most")
     return Query(text, tuple(terms), tuple(excluded), _unknown(text, charset))
+
+
+def words_of(transcripts: Sequence[str], charset: Charset) -> dict[str, int]:
+    """Return the words read in a photo's regions, folded, each with the number of its first region.
+
+    Args:
+        transcripts: Of the regions, the surest first. Lines are no words; their words have regions.
+        charset: Characters that the network knows.
+
+    Raises:
+        InvalidQuery: There is none.
+    """
+    words: dict[str, int] = {}
+    for number, transcript in enumerate(transcripts):
+        if charset.fold(transcript) and len(transcript.split()) == 1:
+            words.setdefault(fold(transcript), number)
+    if not words:
+        raise InvalidQuery("no text was found in the photo; send a photo, or a part, with words to look for")
+    return dict(list(words.items())[:MAX_WORDS])
 
 
 def _unknown(text: str, charset: Charset) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from indexer.filters import NO_FILTERS, Filters, photos
 from indexer.follower import Served
 from indexer.hits import Found, Hit, Page
 from indexer.phrases import Placement, Quad
-from indexer.query_language import Query, Term, parse
+from indexer.query_language import Query, Term, parse, words_of
 from indexer.ranking import Embeddings, Scores
 from indexer.segment import NO_TEXT_SCORE, Ids, Mask, Vectors
 from indexer.suggestions import nearest, respell
@@ -28,7 +28,7 @@ from model import calibration
 from model.calibration import Calibration
 
 if TYPE_CHECKING:  # importing torch takes seconds
-    from model.encoder import Encoder
+    from model.encoder import Encoder, Proposals
 
 
 MinScore = float | Literal["suggested"]
@@ -143,43 +143,77 @@ def search(
     with found.timed("total"):
         with found.timed("encode"):
             parsed, embeddings = _embed(served, encoder, texts)
-        known = calibration.of_version(encoder.version)
-        allowed = _allowed(engine, filters)
-        this = _Search(engine, served, embeddings, known, mode, allowed, limit, offset, min_score)
-        with found.timed("index"):
-            pages = [_page(this, query) for query in parsed]  # one by one: whole rankings fill the memory
-        with found.timed("database"), session_scope(engine) as session:
-            listed = hits.build(session, pages, embeddings=embeddings, version=served.model_version)
-        with found.timed("suggestions"):
-            meant = [[] if page.likely else _did_you_mean(this, page.query) for page in pages]
-    found.results = [
-        QueryResult(page.query, page.total, ranking.suggested_cut(page.query, known), of_page, instead)
-        for page, of_page, instead in zip(pages, listed, meant, strict=True)
-    ]
+        options: dict[str, Any] = {"limit": limit, "offset": offset, "mode": mode, "min_score": min_score}
+        this = _start(engine, served, embeddings, filters=filters, **options)
+        _fill(found, this, parsed)
     return found
+
+
+def search_regions(
+    engine: Engine, served: Served, encoder: "Encoder", proposals: "Proposals", **options: Any
+) -> tuple[SearchResult, list[int]]:
+    """Rank all photos by how well they show the text regions of a photo.
+
+    The regions are what words are in `search`, with their own embeddings instead of the words'. Of regions
+    that read alike the surest counts, of all the 16 surest; a line counts by its words.
+
+    Args:
+        engine: the database.
+        served: the index, as `Follower.served()` gives it.
+        encoder: of the same model version as the index.
+        proposals: of the photo, by the same encoder.
+        options: as of `search`.
+
+    Returns:
+        The result, whose query has what was read in the regions for words; and the numbers of the regions.
+
+    Raises:
+        InvalidQuery: nothing was read in any region; a filter is none.
+        NotFound: there is no such collection.
+        NotReady: the index is of another model version than the encoder.
+    """
+    _check_version(served, encoder)
+    found = SearchResult()
+    with found.timed("total"):
+        regions = words_of(proposals.transcripts, encoder.charset)
+        query = Query(" ".join(regions), tuple(Term((word,)) for word in regions), (), ())
+        embeddings = {word: proposals.embeddings[number] for word, number in regions.items()}
+        this = _start(engine, served, embeddings, **options)
+        _fill(found, this, [query])
+    return found, list(regions.values())
+
+
+def _fill(found: SearchResult, this: _Search, parsed: Sequence[Query]) -> None:
+    """Answer the queries."""
+    with found.timed("index"):
+        pages = [_page(this, query) for query in parsed]  # one by one: whole rankings fill the memory
+    with found.timed("database"), session_scope(this.engine) as session:
+        version = this.served.model_version
+        listed = hits.build(session, pages, embeddings=this.embeddings, version=version)
+    with found.timed("suggestions"):
+        meant = [[] if page.likely else _did_you_mean(this, page.query) for page in pages]
+    cuts = [ranking.suggested_cut(page.query, this.calibration) for page in pages]
+    found.results = [
+        QueryResult(page.query, page.total, cut, of_page, instead)
+        for page, cut, of_page, instead in zip(pages, cuts, listed, meant, strict=True)
+    ]
+
+
+def _check_version(served: Served, encoder: "Encoder") -> None:
+    if served.model_version != encoder.version:
+        raise NotReady("the photos were indexed by another model version than the one that is running")
 
 
 class WholeRanking:
     """The whole ranking of a query, whose hits are made a part at a time."""
 
     def __init__(
-        self,
-        engine: Engine,
-        served: Served,
-        encoder: "Encoder",
-        text: str,
-        *,
-        limit: int | None = None,
-        offset: int = 0,
-        mode: Mode = "similar",
-        min_score: MinScore | None = None,
-        filters: Filters = NO_FILTERS,
+        self, engine: Engine, served: Served, encoder: "Encoder", text: str, limit: int | None, **options: Any
     ) -> None:
         """Rank all photos; arguments and errors as of `search`, but without a limit all are wanted."""
         (self.query,), embeddings = _embed(served, encoder, [text])
-        known, allowed = calibration.of_version(encoder.version), _allowed(engine, filters)
         wanted = sys.maxsize if limit is None else limit
-        self._this = _Search(engine, served, embeddings, known, mode, allowed, wanted, offset, min_score)
+        self._this = _start(engine, served, embeddings, limit=wanted, **options)
         self._ranked = _rank(self._this, self.query)
 
     def parts(self, size: int = 200) -> Iterator[list[Hit]]:
@@ -198,18 +232,29 @@ class WholeRanking:
 
 def _embed(served: Served, encoder: "Encoder", texts: Sequence[str]) -> tuple[list[Query], Embeddings]:
     """Return the queries taken apart, and the embeddings of their words."""
-    if served.model_version != encoder.version:
-        raise NotReady("the photos were indexed by another model version than the one that is running")
+    _check_version(served, encoder)
     parsed = [parse(text, encoder.charset) for text in texts]
     words = list(dict.fromkeys(text for query in parsed for text in ranking.texts_of(query)))
     return parsed, dict(zip(words, encoder.encode_texts(words), strict=True))
 
 
-def _allowed(engine: Engine, filters: Filters) -> Ids | None:
-    if filters == NO_FILTERS:
-        return None
-    with session_scope(engine) as session:
-        return photos(session, filters)
+def _start(
+    engine: Engine,
+    served: Served,
+    embeddings: Embeddings,
+    *,
+    limit: int,
+    offset: int = 0,
+    mode: Mode = "similar",
+    min_score: MinScore | None = None,
+    filters: Filters = NO_FILTERS,
+) -> _Search:
+    allowed = None
+    if filters != NO_FILTERS:
+        with session_scope(engine) as session:
+            allowed = photos(session, filters)
+    known = calibration.of_version(served.model_version)
+    return _Search(engine, served, embeddings, known, mode, allowed, limit, offset, min_score)
 
 
 def _page(this: _Search, query: Query) -> Page:

@@ -1,16 +1,15 @@
 """Annotation: a photo and the words in it to the place of each word."""
 
 import time
+from functools import partial
 from typing import Any
 
-from anyio.to_thread import run_sync
 from fastapi import APIRouter, Request
 
-from app import uploads
+from app import single_photo, uploads
 from app.deps import Service, ServiceDep
 from app.problems import RequestError, documented
 from app.schemas import MAX_WORD_CHARACTERS, AnnotateAnswer, AnnotatedWord
-from indexer import images
 from model.annotation import Annotation, annotate
 
 router = APIRouter(tags=["annotation"])
@@ -24,11 +23,7 @@ _FORM = {
                 "type": "object",
                 "required": ["files", "words"],
                 "properties": {
-                    "files": {
-                        "type": "string",
-                        "format": "binary",
-                        "description": "One photo: JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC or AVIF.",
-                    },
+                    "files": single_photo.PHOTO_FIELD,
                     "words": {
                         "type": "string",
                         "description": f"The words in the photo, separated by spaces, {MAX_WORDS} at most; "
@@ -54,34 +49,13 @@ async def annotate_photo(request: Request, service: ServiceDep) -> Any:
     Every word gets a region of its own, so that the sum of their similarities is largest; if there are fewer
     regions than words, some get none. One photo at a time: 503 while another one is at work.
     """
-    _check_free(service)
-    if service.uploads.locked():
-        raise RequestError(503, "too many uploads at the same time; try again in a moment")
-    async with service.uploads:
-        form = await uploads.receive(
-            request,
-            service.blobs.temporary,
-            max_files=1,
-            max_request_bytes=service.settings.max_request_bytes,
-        )
-    try:
+    async with single_photo.received(request, service) as form:
         words = _words(form)
-        _check_free(service)
-        async with service.annotating:
-            return await run_sync(_annotate, service, form, words, limiter=service.upload_threads)
-    finally:
-        form.discard()
-
-
-def _check_free(service: Service) -> None:
-    if service.annotating.locked():
-        raise RequestError(503, "another photo is being annotated; try again in a moment")
+        return await single_photo.run_alone(service, partial(_annotate, service, form, words))
 
 
 def _words(form: uploads.Form) -> list[str]:
     words = form.fields.get("words", "").split()
-    if not form.files:
-        raise RequestError(422, "there is no photo in the form field `files`")
     if not words:
         raise RequestError(422, "there are no words in the form field `words`; separate them by spaces")
     if len(words) > MAX_WORDS or max(map(len, words)) > MAX_WORD_CHARACTERS:
@@ -97,7 +71,7 @@ def _annotate(service: Service, form: uploads.Form, words: list[str]) -> Annotat
         service.encoder.encode_texts(words)
     except ValueError as exc:  # before the photo is looked at: it takes a thousandth of the time
         raise RequestError(422, f"words: {exc}") from exc
-    pixels = service.sandbox.call(images.decode, form.files[0].path, service.settings.max_pixels)
+    pixels = single_photo.decode(service, form)
     decoded = time.perf_counter()
     found = annotate(service.encoder, pixels, words)
     ended = time.perf_counter()

@@ -1,11 +1,14 @@
 """Search: queries to ranked photos."""
 
+import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from app import single_photo
 from app.deps import Service, ServiceDep, SessionDep
 from app.export import as_coco, as_csv
 from app.problems import RequestError, documented
@@ -13,6 +16,8 @@ from app.routes.images import brief
 from app.schemas import (
     BoxOut,
     HitOut,
+    ImageSearchAnswer,
+    QueryRegion,
     QueryText,
     SearchAnswer,
     SearchAnswers,
@@ -22,6 +27,7 @@ from app.schemas import (
     SuggestionList,
     SuggestionOut,
 )
+from app.uploads import Form
 from indexer import search as engine
 from indexer import suggestions
 from indexer.filters import Filters
@@ -33,6 +39,18 @@ router = APIRouter(tags=["search"], responses=documented(404, 422, 503))
 MAX_HITS = 10_000
 # Not plain application/json: it is another document than the answer.
 CSV, COCO = "text/csv", "application/vnd.coco+json"
+_FORM = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["files"],
+                "properties": {"files": single_photo.PHOTO_FIELD},
+            }
+        }
+    },
+}
 FILES: dict[int | str, dict[str, Any]] = {
     200: {"content": {CSV: {"schema": {"type": "string"}}, COCO: {"schema": {"type": "object"}}}}
 }
@@ -57,6 +75,50 @@ def search_many(service: ServiceDep, request: SearchRequest) -> SearchAnswers:
         raise RequestError(422, f"queries x limit may be {MAX_HITS:,} at most")
     found = _search(service, request.queries, request)
     return SearchAnswers(results=_answers(found), took_ms=found.took_ms)
+
+
+@router.post(
+    "/search/image",
+    response_model=ImageSearchAnswer,
+    responses=documented(400, 403, 408, 413, 415, 507),
+    openapi_extra={"requestBody": _FORM},
+)
+async def search_image(
+    request: Request, service: ServiceDep, options: Annotated[SearchOptions, Query()]
+) -> ImageSearchAnswer:
+    """Rank all photos by how well they show the words of a photo or of a part of one, which is not kept.
+
+    A photo's score is the mean, over the words found in the photo that was sent, of its best region for each;
+    the 16 surest words count. One photo at a time: 503 while another one is at work.
+    """
+    async with single_photo.received(request, service) as form:
+        return await single_photo.run_alone(service, partial(_search_image, service, form, options))
+
+
+def _search_image(service: Service, form: Form, options: SearchOptions) -> ImageSearchAnswer:
+    served = service.follower.served()
+    encoder = service.encoder_of(served.model_version)
+    pixels = single_photo.decode(service, form)
+    started = time.perf_counter()
+    proposals = encoder.encode_images([pixels])[0]
+    encode_ms = round((time.perf_counter() - started) * 1000, 2)
+    found, numbers = engine.search_regions(
+        service.engine, served, encoder, proposals, limit=options.limit, **_wishes(options)
+    )
+    found.took_ms["encode"] = encode_ms
+    service.metrics.searches.inc()
+    (answer,) = _answers(found)
+    regions = [
+        QueryRegion(
+            word=word,
+            text=proposals.transcripts[number],
+            box=proposals.boxes[number].tolist(),
+            quad=proposals.quads[number].tolist(),
+            score=float(proposals.scores[number]),
+        )
+        for word, number in zip(answer.words, numbers, strict=True)
+    ]
+    return ImageSearchAnswer(**dict(answer), regions=regions)
 
 
 @router.get("/suggest", response_model=SuggestionList)

@@ -72,6 +72,8 @@ def test_photos_go_in_and_are_found(client: Client, tmp_path: Path) -> None:
     assert [(each.text, each.photos) for each in client.suggest("hot")] == [("hotel", 1)]
     assert b"b.png" in client.export("hotel", limit=1, collection="trip")
     assert client.export("hotel", format="coco").startswith(b"{")
+    by_photo = client.search_image(Photo("crop.png", spell("hotel")), limit=1, collection=None)
+    assert [hit.image.name for hit in by_photo.hits] == ["b.png"]
     assert client.search("hotel", offset=1).hits == client.search("hotel").hits[1:]
     assert client.images(status="failed").items == []
 

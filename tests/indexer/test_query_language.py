@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 from indexer.errors import InvalidQuery
-from indexer.query_language import MAX_WORDS, Query, parse
+from indexer.query_language import MAX_WORDS, Query, parse, words_of
 from model.charset import Charset
 
 LATIN = Charset()
@@ -97,3 +97,16 @@ def test_any_text_is_understood_or_refused(text: str) -> None:
         assert term.words
         assert all(LATIN.fold(word) for word in term.words)
     assert not any(LATIN.fold(character) for character in query.ignored)
+
+
+def test_words_of_a_photo_are_those_read_once_each_the_surest_first() -> None:
+    read = ["Café", "coffee shop", "!?", "", "SHOP", "cafe", "кофе", *(f"w{n}" for n in range(30))]
+    words = words_of(read, LATIN)
+    assert list(words.items())[:3] == [("cafe", 0), ("shop", 4), ("w0", 7)]
+    assert len(words) == MAX_WORDS
+
+
+@pytest.mark.parametrize("read", [[], ["", "?!"], ["coffee shop"]])
+def test_photo_without_words_is_refused(read: list[str]) -> None:
+    with pytest.raises(InvalidQuery, match="no text was found"):
+        words_of(read, LATIN)

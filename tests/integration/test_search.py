@@ -1,13 +1,17 @@
 """Search over a small gallery: the ranking, the boxes, the pages."""
 
+from typing import Any
+
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from indexer import pipeline
 from indexer.errors import InvalidQuery, NotFound, NotReady
 from indexer.filters import Filters
 from indexer.follower import Follower
 from indexer.hits import Hit
-from indexer.search import SearchResult, WholeRanking, search
+from indexer.search import SearchResult, WholeRanking, search, search_regions
 from tests.integration.conftest import Gallery, RandomEncoder
 
 
@@ -266,15 +270,37 @@ def test_empty_gallery_has_an_empty_ranking(gallery: Gallery) -> None:
 
 def test_whole_ranking_is_that_of_the_pages(gallery: Gallery, streets: Follower) -> None:
     for query, options in (("coffee", {}), ('"coffee shop" -zebra', {}), ("co", {"mode": "prefix"})):
-        found = WholeRanking(gallery.engine, streets.served(), gallery.encoder, query, **options)  # type: ignore[arg-type]
+        found = WholeRanking(gallery.engine, streets.served(), gallery.encoder, query, None, **options)  # type: ignore[arg-type]
         parts = list(found.parts(size=2))
         (page,) = _search(gallery, streets, query, **options).results
         assert [hit.image.id for part in parts for hit in part] == [hit.image.id for hit in page.hits]
         assert [hit.boxes for part in parts for hit in part] == [hit.boxes for hit in page.hits]
         assert max(map(len, parts)) <= 2
-    options = {"limit": 3, "offset": 1}
-    found = WholeRanking(gallery.engine, streets.served(), gallery.encoder, "coffee", **options)  # type: ignore[arg-type]
+    found = WholeRanking(gallery.engine, streets.served(), gallery.encoder, "coffee", 3, offset=1)  # type: ignore[arg-type]
     some = [hit.image.id for part in found.parts(size=2) for hit in part]
     assert some == _ids(gallery, streets, "coffee")[1:4]
     with pytest.raises(InvalidQuery):
-        WholeRanking(gallery.engine, streets.served(), gallery.encoder, "")  # type: ignore[arg-type]
+        WholeRanking(gallery.engine, streets.served(), gallery.encoder, "", None)  # type: ignore[arg-type]
+
+
+def _picture(words: str) -> NDArray[np.uint8]:
+    pixels = np.zeros((8, 64, 3), np.uint8)
+    pixels[0, : len(words), 0] = np.frombuffer(words.encode(), np.uint8)
+    return pixels
+
+
+def test_photos_are_found_by_the_words_of_a_photo(gallery: Gallery, streets: Follower) -> None:
+    (proposals,) = gallery.encoder.encode_images([_picture("shop coffee")])
+    place: Any = (gallery.engine, streets.served(), gallery.encoder)
+    options = {"limit": 10, "filters": Filters(where=("width>=1",))}
+    found, regions = search_regions(*place, proposals, **options)
+    (result,) = found.results
+    assert regions == [0, 1]
+    assert result.query.words == ["shop", "coffee"]
+    assert {hit.image.id for hit in result.hits[:3]} == {1, 2, 3}
+    assert result.hits[0].score == pytest.approx(1, abs=2e-3)
+    assert _read(result.hits[0]) == [("shop", "shop"), ("coffee", "coffee")]
+    assert result.total == 7
+    (blank,) = gallery.encoder.encode_images([_picture("")])
+    with pytest.raises(InvalidQuery, match="no text"):
+        search_regions(*place, blank, limit=1)

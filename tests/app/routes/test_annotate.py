@@ -85,7 +85,7 @@ def test_photos_are_annotated_one_at_a_time(client: TestClient, monkeypatch: pyt
         go_on.set()
         assert first.result().status_code == 200
     assert (busy.status_code, busy.headers["retry-after"]) == (503, "2")
-    assert "another photo is being annotated" in busy.json()["detail"]
+    assert "another photo is being looked at" in busy.json()["detail"]
     assert post(client, spell("b"), words="b").status_code == 200
 
 
