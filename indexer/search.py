@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,6 +16,7 @@ from indexer import hits, queries, ranking, transcripts
 from indexer.database import session_scope
 from indexer.errors import NotReady
 from indexer.filters import NO_FILTERS, Filters, photos
+from indexer.folding import fold
 from indexer.follower import Served
 from indexer.hits import Found, Hit, Page
 from indexer.phrases import Placement, Quad
@@ -35,7 +36,7 @@ MinScore = float | Literal["suggested"]
 # "similar": all photos, ranked; otherwise those in which the words were read in this way.
 Mode = Literal["similar"] | Way
 # Photos in whose best regions another spelling is looked for, and most spellings to offer.
-SPELLING_PHOTOS, SPELLINGS = 20, 3
+SPELLING_PHOTOS, SPELLINGS, MIN_SPELLING_LETTERS = 20, 3, 3
 
 
 @dataclass(frozen=True)
@@ -187,16 +188,21 @@ def _fill(found: SearchResult, this: _Search, parsed: Sequence[Query]) -> None:
     """Answer the queries."""
     with found.timed("index"):
         pages = [_page(this, query) for query in parsed]  # one by one: whole rankings fill the memory
-    with found.timed("database"), session_scope(this.engine) as session:
-        version = this.served.model_version
-        listed = hits.build(session, pages, embeddings=this.embeddings, version=version)
+    with found.timed("database"):
+        listed = _hits(this, pages)
     with found.timed("suggestions"):
-        meant = [[] if page.likely else _did_you_mean(this, page.query) for page in pages]
+        meant = [_did_you_mean(this, *each) for each in zip(pages, listed, strict=True)]
     cuts = [ranking.suggested_cut(page.query, this.calibration) for page in pages]
     found.results = [
         QueryResult(page.query, page.total, cut, of_page, instead)
         for page, cut, of_page, instead in zip(pages, cuts, listed, meant, strict=True)
     ]
+
+
+def _hits(this: _Search, pages: Sequence[Page]) -> list[list[Hit]]:
+    with session_scope(this.engine) as session:
+        version = this.served.model_version
+        return hits.build(session, pages, embeddings=this.embeddings, version=version)
 
 
 def _check_version(served: Served, encoder: "Encoder") -> None:
@@ -223,11 +229,7 @@ class WholeRanking:
         for start in range(this.offset, end, size):
             found = _explain(this, self.query, self._ranked, slice(start, min(end, start + size)))
             page = Page(self.query, this.way, this.mode != "similar", total, found)
-            with session_scope(this.engine) as session:
-                (part,) = hits.build(
-                    session, [page], embeddings=this.embeddings, version=this.served.model_version
-                )
-            yield part
+            yield from _hits(this, [page])
 
 
 def _embed(served: Served, encoder: "Encoder", texts: Sequence[str]) -> tuple[list[Query], Embeddings]:
@@ -295,22 +297,25 @@ def _rank(this: _Search, query: Query) -> _Ranked:
     return _Ranked(scores, totals, order, float(best))
 
 
-def _did_you_mean(this: _Search, query: Query) -> list[str]:
-    """Return other queries, if the words of this one were read in no photo: of words that were."""
+def _did_you_mean(this: _Search, page: Page, listed: Sequence[Hit]) -> list[str]:
+    """Return other queries, if this one was read in no photo and none likely shows it: of words that were.
+
+    With the first page only, and not for words that are too short to be misspelt.
+    """
+    query, words = page.query, list(dict.fromkeys(page.query.words))
+    if page.likely or this.offset or min(map(len, words)) < MIN_SPELLING_LETTERS:
+        return []
     read = _reading(this, query.terms, this.way)
     if all(len(ids if this.allowed is None else np.intersect1d(ids, this.allowed)) for ids in read):
         return []
-    words = list(dict.fromkeys(query.words))
-    vectors = np.stack([this.embeddings[word] for word in words])
-    found = this.served.index.search(vectors, SPELLING_PHOTOS, this.allowed)
-    with session_scope(this.engine) as session:
-        seen = queries.get_proposals(
-            session, proposal_ids=[key for ms in found for match in ms for key, _ in match.proposals]
-        )
-    near = {}
-    for word, matches in zip(words, found, strict=True):
-        texts = [seen[key] for match in matches for key, _ in match.proposals if key in seen]
-        near[word] = nearest(word, [each.folded for each in texts if " " not in each.transcript])
+    boxes = [box for hit in listed for box in hit.boxes]
+    if not boxes:  # what looks like the words was left out
+        similar = replace(this, mode="similar", min_score=None, limit=SPELLING_PHOTOS)
+        boxes = [box for hit in _hits(similar, [_page(similar, query)])[0] for box in hit.boxes]
+    near = {
+        word: nearest(word, [fold(box.text) for box in boxes if box.word == word and " " not in box.text])
+        for word in words
+    }
     if len(words) == 1:
         return [respell(query, {words[0]: other}) for other in near[words[0]][:SPELLINGS]]
     unread = [term.words for term, ids in zip(query.terms, read, strict=True) if not len(ids)]

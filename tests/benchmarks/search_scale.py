@@ -10,7 +10,7 @@ embeddings of random words, turned at random as far as real regions lie from the
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,14 @@ from app.ingest import find_photos
 from indexer import images, queries, versions
 from indexer.database import create_engine, migrate, session_scope
 from indexer.embedded import EmbeddedPostgres
+from indexer.folding import trigrams
 from model.encoder import Encoder
 from tests.benchmarks import measuring
 
 GALLERY = Path(measuring.__file__).parents[2] / "app" / "gallery"
 PROPOSALS_A_PHOTO, FILLING_WORDS = 20, 3000
 TURN = 0.3  # sine of the angle by which real regions leave the space of the words
-SEARCHES, WARM_UP_SEARCHES = 1000, 50
+SEARCHES, WARM_UP_SEARCHES, OTHERS = 1000, 50, 100
 CLIENTS = (1, 16)
 IMAGES = """COPY images (id, collection_id, sha256, name, media_type, size_bytes, width, height, status,
     model_version, proposal_count, indexed_at) FROM STDIN"""
@@ -81,7 +82,28 @@ def _search(url: str) -> dict[str, float]:
             latencies = measuring.latencies_ms(client, words, clients=clients, limit=20)
             row |= measuring.percentiles(latencies, f"{clients} clients ms")
             row[f"{clients} clients searches/s"] = SEARCHES / (time.perf_counter() - started)
+        for name, ask in _others(client, words).items():
+            latencies = [_milliseconds(ask, number) for number in range(OTHERS)]
+            row |= measuring.percentiles(latencies, f"{name} ms")
     return row
+
+
+def _others(client: Client, words: list[str]) -> dict[str, Callable[[int], object]]:
+    """Return what else is asked, by its name, each to be called with a number."""
+    return {
+        "two words": lambda n: client.search(f"{words[n]} {words[n + 1]}"),
+        "a phrase": lambda n: client.search(f'"{words[n]} {words[n + 1]}"'),
+        "suggested cut": lambda n: client.search(words[n], min_score="suggested"),
+        "beginnings": lambda n: client.search(words[n][:3], match="prefix"),
+        "suggestions for a letter": lambda n: client.suggest(words[n][:1]),
+        "suggestions for two": lambda n: client.suggest(words[n][:2]),
+    }
+
+
+def _milliseconds(ask: Callable[[int], object], number: int) -> float:
+    started = time.perf_counter()
+    ask(number)
+    return (time.perf_counter() - started) * 1000
 
 
 def _fill(url: str, count: int, real: list[Vectors], encoder: Encoder) -> int:
@@ -102,12 +124,20 @@ def _fill(url: str, count: int, real: list[Vectors], encoder: Encoder) -> int:
                 copy.write_row((collection_id, digest, name, "image/jpeg", *size, *state))
         ids = [row[0] for row in cursor.execute("SELECT id FROM images ORDER BY id")]
         with cursor.copy(PROPOSALS) as copy:
+            # Few are read often, as in life: the n-th word 1/n as often as the first.
+            words = measuring.random_words(FILLING_WORDS, seed=1)
+            shares = 1 / np.arange(1, len(words) + 1)
+            chosen = np.random.default_rng(2).choice(words, 2 * count + 10**5, p=shares / shares.sum())
+            read = iter(chosen.tolist())
             for image_id, vectors in zip(ids, _vectors(real, photos, encoder), strict=True):
                 for ordinal, vector in enumerate(vectors):
                     embedding = vector.astype("<f2").tobytes()
                     box, quad = [10, 10, 90, 40], [10, 10, 90, 10, 90, 40, 10, 40]
-                    row = (box, quad, 0.5, "word", 0.9, "word", ["^wo", "wor", "ord", "rd$"], embedding)
+                    word = next(read)
+                    row = (box, quad, 0.5, word, 0.9, word, trigrams(word), embedding)
                     copy.write_row((image_id, encoder.version, ordinal, *row))
+    with psycopg.connect(conninfo, autocommit=True) as connection:  # as it is after a minute
+        connection.execute("VACUUM ANALYZE proposals")
     return photos
 
 
