@@ -37,10 +37,22 @@ function withQuery(path, parameters) {
   return `${path}?${query}`;
 }
 
+const pathOf = (collection) => `/collections/${encodeURIComponent(collection)}`;
+const withBody = (method, body) => ({
+  method,
+  headers: { "Content-Type": "application/json" },
+  body: JSON.stringify(body),
+});
+
 export const search = (parameters, signal) => call(withQuery("/search", parameters), { signal });
 export const listImages = (parameters, signal) => call(withQuery("/images", parameters), { signal });
 export const listProposals = (id, signal) => call(`/images/${id}/proposals`, { signal });
+export const suggest = (parameters, signal) => call(withQuery("/suggest", parameters), { signal });
 export const listCollections = () => call("/collections");
+export const createCollection = (collection) => call("/collections", withBody("POST", collection));
+export const changeCollection = (name, change) => call(pathOf(name), withBody("PATCH", change));
+/** Drop a collection and the photos in it. */
+export const dropCollection = (name) => call(`${pathOf(name)}?photos=delete`, { method: "DELETE" });
 export const retry = (id) => call(`/images/${id}/retry`, { method: "POST" });
 /** Delete a photo; the request outlives the page. */
 export const deleteImage = (id) => call(`/images/${id}`, { method: "DELETE", keepalive: true });

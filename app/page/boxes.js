@@ -32,7 +32,7 @@ function overlap(first, second) {
 /** Replace the boxes over a photo. */
 export function drawBoxes(stage, image, boxes, kind = "match") {
   for (const old of stage.querySelectorAll(`.${kind}`)) old.remove();
-  for (const { box: [x0, y0, x1, y1], text } of boxes) {
+  for (const { box: [x0, y0, x1, y1], text, match } of boxes) {
     const label = text || "text that could not be read";
     const tag = make("span", { className: "tag", "aria-hidden": "true" }, label);
     const overlay = make("span", { className: `box ${kind}`, role: "note", "aria-label": label }, tag);
@@ -40,6 +40,7 @@ export function drawBoxes(stage, image, boxes, kind = "match") {
     overlay.style.top = `${(100 * y0) / image.height}%`;
     overlay.style.width = `${(100 * (x1 - x0)) / image.width}%`;
     overlay.style.height = `${(100 * (y1 - y0)) / image.height}%`;
+    overlay.classList.toggle("similar", match === "similar");
     overlay.classList.toggle("at-top", y0 / image.height < 0.12);
     overlay.classList.toggle("at-right", x0 / image.width > 0.6);
     stage.append(overlay);
@@ -60,26 +61,31 @@ export async function sharpen(stage, image) {
 /** Browsers turn photos as their EXIF says; where one does not, its boxes would be in the wrong place. */
 const isUpright = (width, height, image) => width === image.width && height === image.height;
 
-/** Return a canvas with the part of the photo around a box; `picture` is the loading thumbnail. */
-export function makeCrop(image, picture, [x0, y0, x1, y1]) {
-  const margin = 0.35 * Math.min(x1 - x0, y1 - y0);
-  const left = Math.max(0, x0 - margin), top = Math.max(0, y0 - margin);
-  const width = Math.min(image.width, x1 + margin) - left, height = Math.min(image.height, y1 + margin) - top;
-  const scale = Math.min(CROP_WIDTH / width, CROP_HEIGHT / height);
+/**
+ * Return a canvas with the part of the photo around a text region, turned so that it reads from left to right.
+ *
+ * `picture` is the loading thumbnail; `quad` are the corners, from the beginning of the text on.
+ */
+export function makeCrop(image, picture, quad) {
+  const [[x0, y0], [x1, y1], , [x3, y3]] = quad;
+  const long = Math.hypot(x1 - x0, y1 - y0), high = Math.hypot(x3 - x0, y3 - y0);
+  const margin = 0.35 * Math.min(long, high);
+  const scale = Math.min(CROP_WIDTH / (long + 2 * margin), CROP_HEIGHT / (high + 2 * margin));
+  const [cosine, sine] = [(x1 - x0) / Math.max(1, long), (y1 - y0) / Math.max(1, long)].map((part) => part * scale);
   const canvas = make("canvas", { className: "crop", "aria-hidden": "true" });
-  canvas.width = Math.max(1, Math.round(scale * width));
-  canvas.height = Math.max(1, Math.round(scale * height));
-  const draw = (source, sourceWidth) => {
-    const ratio = sourceWidth / image.width;
+  canvas.width = Math.max(1, Math.round(scale * (long + 2 * margin)));
+  canvas.height = Math.max(1, Math.round(scale * (high + 2 * margin)));
+  const draw = (source) => {
     const target = canvas.getContext("2d");
     target.imageSmoothingQuality = "high";
-    const part = [left, top, width, height].map((side) => side * ratio);
-    target.drawImage(source, ...part, 0, 0, canvas.width, canvas.height);
+    const left = scale * margin - cosine * x0 - sine * y0, top = scale * margin + sine * x0 - cosine * y0;
+    target.setTransform(cosine, -sine, sine, cosine, left, top);
+    target.drawImage(source, 0, 0, image.width, image.height);
   };
-  const drawThumbnail = () => draw(picture, picture.naturalWidth);
+  const drawThumbnail = () => draw(picture);
   if (picture.complete && picture.naturalWidth) drawThumbnail();
   else picture.addEventListener("load", drawThumbnail, { once: true });
-  const thumbnailHeight = (Math.min(x1 - x0, y1 - y0) * THUMBNAIL_SIDE) / Math.max(image.width, image.height);
+  const thumbnailHeight = (Math.min(long, high) * THUMBNAIL_SIDE) / Math.max(image.width, image.height);
   if (thumbnailHeight < READABLE_HEIGHT) drawWhenSeen(canvas, image, draw);
   return canvas;
 }
@@ -99,7 +105,7 @@ function drawWhenSeen(canvas, image, draw) {
     if (!canvas.isConnected) return;
     const response = await fetch(image.url);
     const bitmap = await createImageBitmap(await response.blob());
-    if (isUpright(bitmap.width, bitmap.height, image)) draw(bitmap, bitmap.width);
+    if (isUpright(bitmap.width, bitmap.height, image)) draw(bitmap);
     bitmap.close();
   });
   seen.observe(canvas);

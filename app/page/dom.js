@@ -38,3 +38,21 @@ export function debounced(milliseconds, action) {
     timer = setTimeout(action, milliseconds);
   };
 }
+
+const UNITS = ["bytes", "kB", "MB", "GB", "TB"];
+
+/** Return a number of bytes as people write it: `2.5 GB`. */
+export function formatSize(bytes) {
+  const power = Math.min(UNITS.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, bytes)) / 3)));
+  return `${Number((bytes / 1000 ** power).toPrecision(3))} ${UNITS[power]}`;
+}
+
+/** Return the number of bytes that `2.5 GB` means, `null` for none; throws an Error with a message to show. */
+export function parseSize(text) {
+  const trimmed = text.trim().toLowerCase();
+  if (!trimmed || trimmed === "none") return null;
+  const [, number, unit] = /^([\d.]+)\s*([kmgt]?)(?:b|bytes)?$/.exec(trimmed) ?? [];
+  const bytes = Math.round(Number(number) * 1000 ** " kmgt".indexOf(unit || " "));
+  if (!Number.isSafeInteger(bytes)) throw new Error(`${text} is not a size such as 500 MB.`);
+  return bytes;
+}

@@ -6,6 +6,7 @@ import { byId, count, make, percent } from "./dom.js";
 import { live } from "./live.js";
 import { deleteLater, isLeaving, toast } from "./remove.js";
 
+const EXACT = "The words stand in what was read";
 const STATES = { queued: "queued", processing: "being read", failed: "failed" };
 
 /**
@@ -127,10 +128,12 @@ export class Grid {
       this.#follow(card, image);
     } else {
       const text = boxes.length ? percent(score) : "no text";
+      if (item.match === "exact") caption.append(make("span", { className: "chip", title: EXACT }, "exact"));
       caption.append(make("span", { className: "score" }, text));
       card.setAttribute("aria-label", `${image.name}, ${text}`);
       if (boxes.length) {
-        const crop = makeCrop(image, stage.querySelector("img"), boxes[0].box);
+        const shown = boxes.find((box) => box.match === item.match) ?? boxes[0];
+        const crop = makeCrop(image, stage.querySelector("img"), shown.quad);
         card.append(make("div", { className: "strip" }, crop));
       }
       card.append(caption);

@@ -2,10 +2,12 @@
 
 import { listCollections, listImages, search } from "./api.js";
 import { distinct } from "./boxes.js";
+import * as collections from "./collections.js";
 import { byId, count, debounced, make } from "./dom.js";
 import { Grid } from "./grid.js";
 import { live } from "./live.js";
 import * as photo from "./photo.js";
+import * as suggestions from "./suggest.js";
 import * as upload from "./upload.js";
 
 const PAGE = 24;
@@ -14,28 +16,30 @@ const NEW_ENTRY_MS = 2000; // a longer pause in typing begins a new entry of the
 const RETRY_MS = 2000;
 
 const grid = new Grid({ onOpen: photo.open, onProblem: showProblem });
-let indexedThen = 0; // photos in the index when the results were made
+let indexedThen = null; // photos in the index when the results were made; null until it is known
+let minimum = null; // per cent, chosen by the user; null: what the service suggests
 let lastChange = 0;
 let retryTimer;
 
 function readAddress() {
   const address = new URLSearchParams(location.search);
-  const percentage = Math.min(100, Math.max(0, Number(address.get("min")) || 0));
-  return {
-    q: address.get("q")?.trim() ?? "",
-    collection: address.get("collection") ?? "",
-    status: address.get("status") ?? "",
-    min: percentage,
-  };
+  const text = (name) => address.get(name)?.trim() ?? "";
+  const min = address.has("min") ? Math.min(100, Math.max(0, Number(address.get("min")) || 0)) : null;
+  const match = findOption("match", text("match")) ? text("match") : "similar";
+  const names = ["q", "collection", "status", "from", "to", "view"];
+  return { ...Object.fromEntries(names.map((name) => [name, text(name)])), match, min };
 }
 
 function writeAddress() {
   const address = new URLSearchParams();
   const values = {
     q: byId("query").value.trim(),
+    match: byId("match").value === "similar" ? "" : byId("match").value,
     collection: byId("collection").value,
     status: byId("status").value,
-    min: Number(byId("min-score").value) || "",
+    from: byId("from").value,
+    to: byId("to").value,
+    min: minimum === null ? "" : String(minimum),
   };
   for (const [name, value] of Object.entries(values)) if (value) address.set(name, value);
   const text = address.toString();
@@ -51,20 +55,41 @@ async function refresh() {
   clearTimeout(retryTimer);
   const wanted = readAddress();
   showControls(wanted);
+  if (wanted.view === "collections") return showCollectionsView();
   const page = await grid.show(wanted.q ? results(wanted) : gallery(wanted));
   if (!page) return;
-  indexedThen = live.state?.images.indexed ?? 0;
+  indexedThen = live.state?.images.indexed ?? null;
   byId("again").hidden = true;
   byId("problem").hidden = true;
   showSummary(wanted, page);
+  if (wanted.q) showAnswer(wanted, page.answer);
 }
 
-function results({ q, collection, min }) {
+async function showCollectionsView() {
+  grid.clear();
+  for (const id of ["problem", "empty", "again"]) byId(id).hidden = true;
+  byId("summary").textContent = "";
+  await collections.show().catch(showProblem);
+}
+
+const DAY_MS = 86_400_000;
+const startOf = (day) => (day ? `${day}T00:00:00Z` : "");
+/** The day after, because `taken_before` leaves out the moment itself. */
+const endOf = (day) => (day ? new Date(Date.parse(startOf(day)) + DAY_MS).toISOString() : "");
+
+function minScore({ match, min }) {
+  if (match !== "similar") return null;
+  if (min === null) return "suggested";
+  return min ? min / 100 : null;
+}
+
+function results(wanted) {
+  const { q, match, collection, from, to } = wanted;
+  const taken = { taken_after: startOf(from), taken_before: endOf(to) };
   return {
     label: "Results",
     async load(offset, signal) {
-      const minScore = min ? min / 100 : null;
-      const parameters = { q, collection, min_score: minScore, limit: PAGE, offset };
+      const parameters = { q, match, collection, ...taken, min_score: minScore(wanted), limit: PAGE, offset };
       const answer = await search(parameters, signal);
       const items = answer.hits.map((hit) => ({ ...hit, boxes: distinct(hit.boxes) }));
       const next = offset + answer.hits.length;
@@ -85,33 +110,51 @@ function gallery({ collection, status }) {
   };
 }
 
-function showControls({ q, collection, status, min }) {
+function showControls({ q, match, collection, status, from, to, view, min }) {
+  const isSearch = Boolean(q) && !view;
   if (byId("query").value.trim() !== q) byId("query").value = q;
-  if (!findOption(collection)) byId("collection").append(make("option", { value: collection }, collection));
-  byId("collection").value = collection;
-  byId("status").value = status;
-  byId("min-score").value = min;
+  if (!findOption("collection", collection)) {
+    byId("collection").append(make("option", { value: collection }, collection));
+  }
+  Object.assign(byId("match"), { value: match });
+  Object.assign(byId("collection"), { value: collection });
+  Object.assign(byId("status"), { value: status });
+  Object.assign(byId("from"), { value: from });
+  Object.assign(byId("to"), { value: to });
+  byId("date-filter").open ||= Boolean(from || to);
+  minimum = min;
+  if (min !== null) byId("min-score").value = min;
   showMinimum();
-  byId("score-filter").hidden = !q;
-  byId("status-filter").hidden = Boolean(q);
-  document.title = q ? `${q} – glyphseek` : "glyphseek";
+  byId("hints").hidden = !isSearch;
+  for (const id of ["match-filter", "date-filter"]) byId(id).hidden = !isSearch;
+  byId("score-filter").hidden = !isSearch || match !== "similar";
+  byId("status-filter").hidden = isSearch;
+  document.querySelector(".bar").hidden = Boolean(view);
+  byId("collections").hidden = !view;
+  byId("less").hidden = true;
+  byId("to-collections")[view ? "setAttribute" : "removeAttribute"]("aria-current", "page");
+  const title = view ? "Collections" : q;
+  document.title = title ? `${title} – glyphseek` : "glyphseek";
 }
 
-const findOption = (name) => [...byId("collection").options].find((option) => option.value === name);
+const findOption = (id, value) => [...byId(id).options].find((option) => option.value === value);
 
 function showMinimum() {
   const value = Number(byId("min-score").value);
-  byId("min-score-text").textContent = value ? `${value} %` : "any";
+  byId("min-score-text").textContent = minimum === null ? `${value} %, suggested` : value ? `${value} %` : "any";
+  byId("min-suggested").hidden = minimum === null;
 }
 
-function showSummary({ q, collection, status }, { items, answer }) {
+function showSummary({ q, match, collection, status, min }, { items, answer }) {
   const summary = byId("summary"), empty = byId("empty");
   const filtered = collection || status;
   empty.hidden = items.length > 0;
   if (q) {
-    summary.textContent = `${count(answer.total, "photo")} for “${q}”, best first`;
+    const order = match === "similar" ? ", best first" : "";
+    summary.textContent = `${count(answer.total, "photo")} for “${q}”${order}`;
     summary.title = `${Math.round(answer.took_ms.total)} ms`;
-    empty.replaceChildren(make("p", {}, "No photo matches that well. Lower the minimum match to see more."));
+    const reason = match === "similar" && min !== 0 ? "No photo matches that well." : "No photo matches.";
+    empty.replaceChildren(make("p", {}, reason));
     return;
   }
   summary.textContent = filtered ? "Photos" : "All photos";
@@ -120,6 +163,26 @@ function showSummary({ q, collection, status }, { items, answer }) {
   const invitation = make("button", properties, "Add photos");
   const text = filtered ? "There are no such photos." : "No photos yet. Drop photos, folders or zips here, or";
   empty.replaceChildren(make("p", {}, text, ...(filtered ? [] : [" ", invitation])));
+}
+
+/** Show what an answer says beside its hits: the suggested cut, other spellings, and what was left out. */
+function showAnswer({ match, min }, { suggested_min_score: suggested, did_you_mean: meant = [], ignored }) {
+  if (min === null) byId("min-score").value = Math.round(100 * suggested);
+  showMinimum();
+  byId("less").hidden = match !== "similar" || min === 0;
+  byId("meant").hidden = !meant.length;
+  byId("meant-words").replaceChildren(...meant.map(makeMeant));
+  byId("ignored").hidden = !ignored.length;
+  byId("ignored").textContent = `Not looked for: ${ignored.join(" ")}`;
+}
+
+function makeMeant(text) {
+  const choose = () => {
+    byId("query").value = text;
+    suggestions.close();
+    writeAddress();
+  };
+  return make("button", { type: "button", onclick: choose }, text);
 }
 
 function showProblem(problem) {
@@ -147,6 +210,7 @@ function showLive() {
   // Full when everything is done that was on the way at the worst moment.
   progress.max = pending ? Math.max(pending, progress.max) : 1;
   progress.value = progress.max - pending;
+  indexedThen ??= indexed;
   byId("again").hidden = !readAddress().q || indexed <= indexedThen;
 }
 
@@ -156,7 +220,9 @@ async function followGallery() {
   const photos = Object.values(images).reduce((sum, number) => sum + number, 0);
   if (!live.state || photos === photosBefore) return;
   photosBefore = photos;
-  if (!readAddress().q) await grid.extend();
+  const { q, view } = readAddress();
+  if (view) await collections.follow().catch(() => {});
+  else if (!q) await grid.extend();
   if (grid.items.length) byId("empty").hidden = true;
   await showCollections().catch(() => {}); // asked again with the next photo
 }
@@ -169,10 +235,16 @@ async function showCollections() {
     return make("option", { value: name }, `${name} (${photos})`);
   });
   select.replaceChildren(make("option", { value: "" }, "all"), ...options);
-  if (!findOption(chosen)) select.append(make("option", { value: chosen }, chosen));
+  if (!findOption("collection", chosen)) select.append(make("option", { value: chosen }, chosen));
   select.value = chosen;
-  byId("collection-filter").hidden = items.length < 2 && !chosen;
   byId("collection-names").replaceChildren(...items.map(({ name }) => make("option", { value: name })));
+}
+
+/** Enter, or a suggestion, makes an entry of the history. */
+function submit() {
+  lastChange = 0;
+  suggestions.close();
+  writeAddress();
 }
 
 function prepareControls() {
@@ -180,19 +252,26 @@ function prepareControls() {
   const later = debounced(TYPING_MS, writeAddress);
   byId("query").addEventListener("input", later);
   byId("min-score").addEventListener("input", () => {
+    minimum = Number(byId("min-score").value);
     showMinimum();
     later();
   });
+  for (const [id, value] of [["less", 0], ["min-suggested", null]]) {
+    byId(id).addEventListener("click", () => {
+      minimum = value;
+      lastChange = 0;
+      writeAddress();
+    });
+  }
   byId("collection").addEventListener("change", () => {
     byId("upload-collection").value = byId("collection").value || "default";
     writeAddress();
   });
-  byId("status").addEventListener("change", writeAddress);
+  for (const id of ["status", "match", "from", "to"]) byId(id).addEventListener("change", writeAddress);
   byId("again").addEventListener("click", refresh);
   byId("search").addEventListener("submit", (event) => {
     event.preventDefault();
-    lastChange = 0; // Enter makes an entry of the history
-    writeAddress();
+    submit();
   });
   addEventListener("popstate", () => {
     lastChange = 0;
@@ -207,6 +286,8 @@ function prepareControls() {
 }
 
 prepareControls();
+collections.prepare();
+suggestions.prepare(submit);
 photo.prepare(grid);
 upload.prepare();
 live.addEventListener("change", showLive);

@@ -256,7 +256,9 @@ def test_keyboard_alone_is_enough(page: Page) -> None:
     page.keyboard.press("/")
     expect(page.get_by_role("searchbox")).to_be_focused()
     page.keyboard.type("harbour")
-    expect(page.get_by_text("for “harbour”")).to_be_visible()
+    page.get_by_role("button", name="Show less similar photos").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("listitem", name="quartet.jpg")).to_be_visible()
     first = page.get_by_role("button", name="harbour.jpg", exact=True)
     first.focus()
     page.keyboard.press("Enter")
@@ -289,6 +291,128 @@ def test_addresses_can_be_shared_and_gone_back_to(page: Page) -> None:
     expect(page.get_by_role("list", name="Gallery")).to_be_visible()
 
 
+def test_words_that_were_read_are_suggested(page: Page) -> None:
+    box, suggestions = page.get_by_role("searchbox"), page.get_by_role("listbox", name="Suggestions")
+    box.press_sequentially("ma")
+    option = suggestions.get_by_role("option", name="mandolin, 1 photo")
+    expect(option).to_be_visible()
+    box.press("ArrowDown")
+    expect(option).to_have_attribute("aria-selected", "true")
+    expect(box).to_have_attribute("aria-activedescendant", str(option.get_attribute("id")))
+    box.press("ArrowUp")
+    expect(option).to_have_attribute("aria-selected", "false")
+    box.press("ArrowDown")
+    box.press("Enter")
+    expect(box).to_have_value("mandolin")
+    expect(box).to_be_focused()
+    hits = page.get_by_role("list", name="Results").get_by_role("listitem")
+    expect(hits.first).to_contain_text("mandolin.jpg")
+    expect(suggestions).to_be_hidden()
+    box.fill("qua")
+    suggestions.get_by_role("option", name="quartet").click()
+    expect(hits.first).to_contain_text("quartet.jpg")
+    box.fill("qua")
+    expect(suggestions).to_be_visible()
+    box.press("Escape")
+    expect(suggestions).to_be_hidden()
+    expect(box).to_have_value("qua")
+
+
+def test_what_is_less_similar_is_one_click_away(page: Page) -> None:
+    hits = search(page, "harbour")
+    expect(hits).to_have_count(1)
+    expect(hits.first).to_contain_text("exact")
+    slider = page.get_by_role("slider", name="Minimum match")
+    suggested = float(slider.input_value())
+    assert 40 < suggested < 90
+    expect(page.get_by_text(f"{suggested:.0f} %, suggested")).to_be_visible()
+    page.get_by_role("button", name="Show less similar photos").click()
+    expect(hits.nth(len(PHOTOS) - 1)).to_be_visible()
+    expect(slider).to_have_value("0")
+    expect(page.get_by_role("button", name="Show less similar photos")).to_be_hidden()
+    page.get_by_role("button", name="reset").click()
+    expect(hits).to_have_count(1)
+    expect(slider).to_have_value(f"{suggested:.0f}")
+
+
+def test_matches_can_be_exact_or_parts_of_words(page: Page) -> None:
+    hits = search(page, "harbor")  # as others spell it
+    expect(hits.first).to_contain_text("harbour.jpg")
+    match = page.get_by_role("combobox", name="Match", exact=True)
+    match.select_option("exact")
+    expect(page.get_by_text("No photo matches.")).to_be_visible()
+    expect(page.get_by_role("slider")).to_be_hidden()
+    for kind, part in (("begins with", "harb"), ("contains", "rbou")):
+        match.select_option(kind)
+        expect(search(page, part)).to_have_count(1)
+        expect(hits.first).to_contain_text("harbour.jpg")
+    page.reload()
+    expect(match).to_have_value("contains")
+    expect(hits).to_have_count(1)
+
+
+def test_other_spellings_are_offered_where_nothing_likely_matches(page: Page) -> None:
+    page.goto("/?q=hrbxuor&min=90")
+    page.get_by_text("Did you mean").get_by_role("button", name="harbour").click()
+    expect(page.get_by_role("searchbox")).to_have_value("harbour")
+    page.goto("/?q=harbour+日本")
+    expect(page.get_by_text("Not looked for:")).to_contain_text("日")
+
+
+def test_results_can_be_limited_to_dates(page: Page) -> None:
+    search(page, "harbour")
+    page.get_by_text("Date taken").click()
+    page.get_by_label("Taken from").fill("2001-01-01")
+    expect(page.get_by_text("No photo matches that well.")).to_be_visible()  # they have no date
+    page.reload()
+    expect(page.get_by_label("Taken from")).to_have_value("2001-01-01")
+    page.get_by_label("Taken from").fill("")
+    expect(page.get_by_role("list", name="Results").get_by_role("listitem")).to_have_count(1)
+
+
+def test_collections_from_the_first_to_the_last(page: Page) -> None:
+    page.get_by_role("link", name="Collections").click()
+    items = page.get_by_role("list", name="Collections").get_by_role("listitem")
+    expect(items.filter(has_text="words")).to_contain_text(f"{len(PHOTOS)} photos")
+    page.get_by_label("New collection").fill("a/b & c")
+    page.get_by_label("quota", exact=True).fill("1.5 MB")
+    page.get_by_role("button", name="Create").click()
+    made = page.get_by_role("listitem", name="a/b & c")
+    expect(made).to_contain_text("0 photos · 0 bytes of 1.5 MB")
+    page.get_by_label("New collection").fill("words")
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_text("There is a collection of this name already.")).to_be_visible()
+
+    made.get_by_label("Change a/b & c").click()
+    made.get_by_label("Quota", exact=True).fill("much")
+    made.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("much is not a size")).to_be_visible()
+    made.get_by_label("Name").fill("renamed")
+    made.get_by_label("Quota", exact=True).fill("")
+    made.get_by_role("button", name="Save").click()
+    renamed = page.get_by_role("listitem", name="renamed")
+    expect(renamed).to_contain_text("0 photos · 0 bytes")
+    renamed.get_by_role("link", name="renamed").click()
+    expect(page.get_by_text("There are no such photos.")).to_be_visible()
+    page.go_back()
+    renamed.get_by_label("Change renamed").click()
+    page.once("dialog", lambda dialog: dialog.dismiss())
+    renamed.get_by_role("button", name="Drop").click()
+    expect(renamed).to_be_visible()
+    page.once("dialog", lambda dialog: dialog.accept())
+    renamed.get_by_role("button", name="Drop").click()
+    expect(renamed).to_be_hidden()
+
+
+@pytest.mark.parametrize("path", ["/?q=harbour", "/?view=collections", "/"])
+def test_nothing_sticks_out_on_a_phone(page: Page, path: str) -> None:
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(path)
+    expect(page.get_by_text(re.compile(r"^\d+ photos indexed"))).to_be_visible()
+    page.wait_for_timeout(300)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
 def test_first_results_come_quickly(page: Page) -> None:
     page.evaluate(
         """() => {
@@ -304,7 +428,7 @@ def test_first_results_come_quickly(page: Page) -> None:
 
 @pytest.mark.parametrize(
     ("query", "reason"),
-    [("!", "has none of the characters"), ("harbour&collection=none", "no such collection")],
+    [("!", "needs a letter or a digit"), ("harbour&collection=none", "no such collection")],
 )
 def test_errors_are_shown_in_words(page: Page, query: str, reason: str) -> None:
     page.goto(f"/?q={query}")
@@ -342,6 +466,14 @@ def test_axe_finds_nothing_serious(page: Page, scheme: str, tmp_path: Path) -> N
     check(page, tmp_path)
     page.get_by_role("button", name="harbour.jpg", exact=True).click()
     page.get_by_label("Show all text found").check()
+    check(page, tmp_path)
+    page.goto("/")
+    page.get_by_role("searchbox").press_sequentially("ha")
+    expect(page.get_by_role("option").first).to_be_visible()
+    page.get_by_role("searchbox").press("ArrowDown")
+    check(page, tmp_path)
+    page.goto("/?view=collections")
+    page.get_by_label("Change words").click()
     check(page, tmp_path)
 
 
