@@ -3,16 +3,26 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 ImageStatus = Literal["queued", "processing", "indexed", "failed"]
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
-Bytes = Annotated[int, Field(ge=0, le=2**63 - 1)]
+Bytes = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
 MAX_WORD_CHARACTERS = 200
 QueryText = Annotated[str, StringConstraints(max_length=MAX_WORD_CHARACTERS)]
 Condition = Annotated[str, StringConstraints(max_length=200)]
 Match = Literal["similar", "exact", "prefix", "contains"]
 MatchKind = Literal["exact", "similar"]
+
+
+def _written(value: Any) -> Any:
+    """Refuse numbers, which pydantic takes for seconds since 1970."""
+    if not isinstance(value, str | datetime) or (isinstance(value, str) and value[4:5] != "-"):
+        raise ValueError("a moment is written as in 2024-05-01 or 2024-05-01T12:00:00Z")
+    return value
+
+
+Moment = Annotated[datetime, BeforeValidator(_written)]
 MinScore = Annotated[float, Field(ge=-1, le=1)] | Literal["suggested"]
 CollectionName = Annotated[
     str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
@@ -226,8 +236,8 @@ class SearchOptions(BaseModel):
         ' number or a text. A text in "quotes" is never taken for a number.',
         examples=[["meta.year>=2020", "width>=1000"]],
     )
-    taken_after: datetime | None = Field(None, description="Only photos taken then or later.")
-    taken_before: datetime | None = Field(None, description="Only photos taken before.")
+    taken_after: Moment | None = Field(None, description="Only photos taken then or later.")
+    taken_before: Moment | None = Field(None, description="Only photos taken before.")
 
 
 class SearchParameters(SearchOptions):

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -84,12 +84,17 @@ def photos(session: Session, filters: Filters) -> Ids | None:
     if filters.collection is not None:
         conditions.append(Image.collection_id == queries.get_collection(session, name=filters.collection).id)
     if filters.taken_after is not None:
-        conditions.append(Image.taken_at >= filters.taken_after)
+        conditions.append(Image.taken_at >= _in_utc(filters.taken_after))
     if filters.taken_before is not None:
-        conditions.append(Image.taken_at < filters.taken_before)
+        conditions.append(Image.taken_at < _in_utc(filters.taken_before))
     if not conditions:
         return None
     return np.fromiter(session.scalars(select(Image.id).where(*conditions)), np.int64)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    """Return a moment; one without a time zone is in UTC, as for photos that name none."""
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _holds(condition: Condition) -> ColumnElement[bool]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from indexer import queries
 from indexer.database import session_scope
@@ -90,6 +90,11 @@ def test_moments_and_collections(filled: Engine) -> None:
     berlin = timezone(timedelta(hours=2))
     assert found(filled, taken_after=NOON.astimezone(berlin), taken_before=NOON + timedelta(hours=1)) == [1]
     assert found(filled, taken_after=datetime.max) == []
+    with session_scope(filled) as session:  # whatever the server's own time zone
+        session.execute(text("SET TIME ZONE 'Asia/Tokyo'"))
+        ids = photos(session, Filters(taken_after=NOON.replace(tzinfo=None)))
+    assert ids is not None
+    assert sorted(ids.tolist()) == [1, 2]
     assert found(filled, collection="b") == [5]
     assert found(filled, "width>=1000", collection="a", taken_after=NOON) == [1]
     with pytest.raises(NotFound):

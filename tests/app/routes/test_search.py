@@ -182,6 +182,8 @@ def test_an_empty_gallery_has_no_hits(client: TestClient) -> None:
         "q=a&where=",
         "q=a&where=meta.a%3D%00",
         "q=a&taken_after=yesterday",
+        "q=a&taken_before=0",
+        "q=a&taken_before=-50000",
         "q=a" + "&where=width%3E1" * 21,
     ],
 )
@@ -199,6 +201,7 @@ def test_bad_queries_are_refused_with_a_reason(client: TestClient, query: str) -
         b"[]",  # no object
         b'{"queries": []}',  # no query
         b'{"queries": ["a"], "limit": 0}',
+        b'{"queries": ["a"], "taken_before": 0}',
         b'{"queries": ["\\ud800"]}',  # half a character
         b'{"queries": ["a"], "min_score": NaN}',
         b'{"queries": [' + b'"a",' * 100 + b'"a"]}',  # more than 100
