@@ -259,6 +259,8 @@ class SearchRequest(SearchOptions):
     model_config = ConfigDict(json_schema_extra={"examples": [{"queries": ["coffee", "hotel"], "limit": 5}]})
 
     queries: list[QueryText] = Field(min_length=1, max_length=100)
+    # In JSON a number is one, and neither a text nor a truth value.
+    min_score: Annotated[float, Field(strict=True, ge=-1, le=1)] | Literal["suggested"] | None = None
 
 
 class QueryRegion(BaseModel):

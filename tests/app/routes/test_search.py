@@ -202,6 +202,8 @@ def test_bad_queries_are_refused_with_a_reason(client: TestClient, query: str) -
         b'{"queries": []}',  # no query
         b'{"queries": ["a"], "limit": 0}',
         b'{"queries": ["a"], "taken_before": 0}',
+        b'{"queries": ["a"], "min_score": false}',
+        b'{"queries": ["a"], "min_score": "0.5"}',
         b'{"queries": ["\\ud800"]}',  # half a character
         b'{"queries": ["a"], "min_score": NaN}',
         b'{"queries": [' + b'"a",' * 100 + b'"a"]}',  # more than 100
