@@ -104,6 +104,9 @@ def _http(request: Request, exc: Exception) -> JSONResponse:
 
 def _methods(request: Request) -> list[str]:
     """Return the methods of a path; Starlette names those of the first of its routes alone."""
+    # A path that is written out is not meant where it could stand for a parameter.
+    if described := request.app.openapi()["paths"].get(request.url.path):
+        return sorted(method.upper() for method in described)
     return [
         method.value
         for method in HTTPMethod

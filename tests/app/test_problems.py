@@ -24,6 +24,12 @@ def test_errors_of_the_framework_are_problems_too(
         assert answer.headers["allow"] == "GET, POST"
 
 
+def test_the_methods_of_a_path_are_its_own(client: TestClient) -> None:
+    """Not those of paths with a parameter in its place."""
+    assert client.options("/images/urls").headers["allow"] == "POST"
+    assert client.options("/images/1").headers["allow"] == "DELETE, GET"
+
+
 def test_an_unexpected_error_tells_nothing_of_the_machine(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

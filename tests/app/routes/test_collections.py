@@ -127,6 +127,7 @@ def test_an_empty_collection_is_dropped_without_more_ado(client: TestClient) -> 
         ("POST", "", {"name": "a", "quota_bytes": -1}, 422),
         ("POST", "", {"name": "a", "quota_bytes": 2**63}, 422),  # more than Postgres can count
         ("POST", "", {"name": "a", "quota_bytes": "big"}, 422),
+        ("POST", "", {"name": "a", "quota_bytes": True}, 422),
         ("POST", "", [], 422),
         ("PATCH", "/nowhere", {"name": "b"}, 404),
         ("PATCH", "/nowhere", {"quota_bytes": 1}, 404),
