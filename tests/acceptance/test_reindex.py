@@ -69,6 +69,7 @@ def await_all(service: Service, version: str) -> None:
     pytest.fail(service.log.read_text()[-3000:])
 
 
+@pytest.mark.slow
 def test_search_answers_from_one_network_throughout(tmp_path: Path, other_network: Path) -> None:
     old, new = checkpoint.load().version, checkpoint.load(other_network).version
     with Service(tmp_path) as service:
