@@ -12,10 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import (
-    ARRAY,
-    BigInteger,
-    ColumnElement,
-    any_,
     delete,
     func,
     insert,
@@ -25,13 +21,13 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.orm import Session
 
 from indexer import changes
 from indexer.database import QUEUE_CHANNEL, notify
 from indexer.errors import NotFound
 from indexer.folding import fold, trigrams
-from indexer.tables import Collection, Image, IndexState, Job, JobImage, Proposal
+from indexer.tables import Collection, Image, IndexState, Job, JobImage, Proposal, among_ids
 
 if TYPE_CHECKING:  # importing torch takes seconds
     from model.encoder import Proposals
@@ -217,7 +213,7 @@ def get_image(session: Session, *, image_id: int) -> Image:
 
 def get_images(session: Session, *, image_ids: Sequence[int]) -> dict[int, Image]:
     """Return photos by id; ids that do not exist are left out."""
-    return {image.id: image for image in session.scalars(select(Image).where(_one_of(Image.id, image_ids)))}
+    return {image.id: image for image in session.scalars(select(Image).where(among_ids(Image.id, image_ids)))}
 
 
 def list_images(
@@ -314,7 +310,7 @@ def get_proposals(session: Session, *, proposal_ids: Sequence[int]) -> dict[int,
     if not proposal_ids:
         return {}
     columns = (Proposal.id, Proposal.box, Proposal.quad, Proposal.transcript, Proposal.folded)
-    rows = session.execute(select(*columns).where(_one_of(Proposal.id, proposal_ids)))
+    rows = session.execute(select(*columns).where(among_ids(Proposal.id, proposal_ids)))
     return {row[0]: Region(*row) for row in rows}
 
 
@@ -322,19 +318,16 @@ def get_vectors(session: Session, *, proposal_ids: Sequence[int]) -> dict[int, N
     """Return the embeddings (D,) of proposals by id; ids that do not exist are left out."""
     if not proposal_ids:
         return {}
-    rows = session.execute(select(Proposal.id, Proposal.embedding).where(_one_of(Proposal.id, proposal_ids)))
+    rows = session.execute(
+        select(Proposal.id, Proposal.embedding).where(among_ids(Proposal.id, proposal_ids))
+    )
     return {key: np.frombuffer(embedding, "<f2").astype(np.float32) for key, embedding in rows}
 
 
 def get_quads(session: Session, *, proposal_ids: Sequence[int]) -> dict[int, NDArray[np.float64]]:
     """Return the corners (4, 2) of proposals by id, in pixels; ids that do not exist are left out."""
-    rows = session.execute(select(Proposal.id, Proposal.quad).where(_one_of(Proposal.id, proposal_ids)))
+    rows = session.execute(select(Proposal.id, Proposal.quad).where(among_ids(Proposal.id, proposal_ids)))
     return {proposal_id: np.reshape(quad, (4, 2)) for proposal_id, quad in rows}
-
-
-def _one_of(column: InstrumentedAttribute[int], ids: Sequence[int]) -> ColumnElement[bool]:
-    """Return the condition that a column is one of many ids, as one parameter, unlike `in_`."""
-    return column == any_(literal(ids, ARRAY(BigInteger)))
 
 
 def list_proposals(session: Session, *, image_id: int) -> list[Proposal]:

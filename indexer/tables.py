@@ -1,5 +1,6 @@
 """Tables in Postgres, the one truth beside the photo files; every change is a revision in migrations/."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -8,6 +9,7 @@ from sqlalchemy import (
     REAL,
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     DateTime,
     ForeignKey,
     Identity,
@@ -18,11 +20,13 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    any_,
     func,
+    literal,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Mapped, mapped_column, relationship
 
 # A photo waits (queued), is held by one worker under a lease (processing), and ends as indexed or failed.
 STATUSES = ("queued", "processing", "indexed", "failed")
@@ -221,3 +225,8 @@ class JobImage(Table):
     image_id: Mapped[int] = mapped_column(ForeignKey("images.id", ondelete="CASCADE"), primary_key=True)
 
     __table_args__ = (Index("ix_job_images_image_id", "image_id"),)
+
+
+def among_ids(column: InstrumentedAttribute[int], ids: Sequence[int]) -> ColumnElement[bool]:
+    """Return the condition that a column is one of many ids, as one parameter, unlike `in_`."""
+    return column == any_(literal(ids, ARRAY(BigInteger)))

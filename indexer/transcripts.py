@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from indexer.phrases import Place, place, standing
 from indexer.query_language import Term
 from indexer.segment import Ids
-from indexer.tables import Proposal
+from indexer.tables import Proposal, among_ids
 
 # How a word may stand in a transcript.
 Way = Literal["exact", "prefix", "contains"]
@@ -77,7 +77,7 @@ def readings(
     if not image_ids:
         return []
     columns = (Proposal.image_id, Proposal.id, Proposal.folded, Proposal.quad)
-    of_photos = (Proposal.image_id.in_(image_ids)) & (Proposal.model_version == version)
+    of_photos = among_ids(Proposal.image_id, image_ids) & (Proposal.model_version == version)
     any_text = or_(*(_stands_in(text, way) for text in texts))
     rows = session.execute(
         select(*columns).where(of_photos, any_text).order_by(Proposal.image_id, Proposal.ordinal)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -76,7 +77,7 @@ class Encoder:
         self.charset = Charset(self.config.charset)
         self._network = loaded.network
         self._eight_bits = loaded.extras.eight_bits
-        self.query_basis = _orthonormal(loaded.extras.query_basis)
+        self._query_basis = loaded.extras.query_basis
         self._device, self._engine = runtime.choose(device)
         self._threads = threads or runtime.default_threads()
         self._cache_dir = cache_dir
@@ -96,6 +97,15 @@ class Encoder:
         if isinstance(self._network, Retriever):
             return Finder(self._network, options, self._compile)
         return PaperFinder(self._network, options, self._device, self._threads)
+
+    @cached_property
+    def query_basis(self) -> NDArray[np.float32] | None:
+        """Orthonormal vectors (B, D) in which most of every query lies, if the checkpoint has them."""
+        if self._query_basis is None:
+            return None
+        # Without the errors of half precision.
+        basis: NDArray[np.float32] = torch.linalg.qr(self._query_basis.T).Q.T.contiguous().numpy()
+        return basis
 
     def encode_texts(self, words: Sequence[str]) -> NDArray[np.float32]:
         """Return the embeddings float32 (N, D) of words, each of unit length.
@@ -162,8 +172,3 @@ class Encoder:
             ready=self._eight_bits.get(name),
             cache=cache,
         )
-
-
-def _orthonormal(basis: Tensor | None) -> NDArray[np.float32] | None:
-    """Return vectors (B, D) that span the same, without the errors of half precision."""
-    return None if basis is None else torch.linalg.qr(basis.T).Q.T.contiguous().numpy()

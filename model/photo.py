@@ -89,7 +89,7 @@ class WorkingPhoto:
     def prepare(cls, image: NDArray[np.uint8], longest_side: int) -> "WorkingPhoto":
         """Return a photo without regions, shrunk to the longest side in pixels if it is larger."""
         height, width = image.shape[:2]
-        pixels = torch.from_numpy(np.require(image, np.uint8, ["C", "W"])).permute(2, 0, 1)
+        pixels = transforms.picture(image)
         scale = min(1.0, longest_side / max(height, width))
         if scale < 1:
             pixels = transforms.resize(pixels, max(1, round(height * scale)), max(1, round(width * scale)))

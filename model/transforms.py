@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -10,6 +12,11 @@ SIDE_MULTIPLE = 32  # the trunk's coarsest stride
 CROP_HEIGHT = 48
 CROP_WIDTHS = (64, 96, 128, 160, 224, 320)
 MARGIN_ALONG, MARGIN_ACROSS = 0.1, 0.08  # of a word's height, added to its quad before cropping
+
+
+def picture(image: NDArray[np.uint8]) -> Tensor:
+    """Return an image uint8 (H, W, 3) as a tensor (3, H, W)."""
+    return torch.from_numpy(np.require(image, np.uint8, ["C", "W"])).permute(2, 0, 1)
 
 
 def fit(height: int, width: int, longer_side: int) -> tuple[int, int]:

@@ -45,7 +45,7 @@ class PaperFinder:
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Proposals]:
         """See `Encoder.encode_images`."""
         found: list[list[Found]] = [[] for _ in images]
-        pictures = [_picture(image) for image in images]
+        pictures = [transforms.picture(image) for image in images]
         for longer_side in self._options.longer_sides:
             groups: dict[Size, list[int]] = {}
             for index, picture in enumerate(pictures):
@@ -66,7 +66,7 @@ class PaperFinder:
 
     def embed_quads(self, image: NDArray[np.uint8], quads: NDArray[np.float32]) -> Proposals:
         """See `Encoder.embed_quads`; of the quads their axis-aligned hulls are read, at the first size."""
-        picture = _picture(image)
+        picture = transforms.picture(image)
         size = _size(picture, self._options.longer_sides[0])
         regions = boxes.quads_to_boxes(torch.from_numpy(quads).float()) * _ratio(picture, size)
         batch, maps, _ = self._run([picture], size)
@@ -111,10 +111,6 @@ class PaperFinder:
             result.append(Found(places, scores.cpu(), embedded[start:end].cpu(), transcripts[start:end]))
             start = end
         return result
-
-
-def _picture(image: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(np.require(image, np.uint8, ["C", "W"])).permute(2, 0, 1)
 
 
 def _size(picture: Tensor, longer_side: int) -> Size:
