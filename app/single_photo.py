@@ -32,9 +32,7 @@ async def received(request: Request, service: Service) -> AsyncIterator[uploads.
         RequestError: Another photo is at work, or the upload is none with one photo.
     """
     check_free(service)
-    if service.uploads.locked():
-        raise RequestError(503, "too many uploads at the same time; try again in a moment")
-    async with service.uploads:
+    async with uploads.place(service.uploads):
         form = await uploads.receive(
             request,
             service.blobs.temporary,

@@ -3,11 +3,11 @@
 import asyncio
 import hashlib
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from fastapi import Request
 from python_multipart import MultipartParser
@@ -27,6 +27,25 @@ SPARE_BYTES = 64 * 2**20  # left free on the disk, for the database
 # Whoever sends nothing for so long, or after that less than this on average, makes room for others.
 IDLE_SECONDS = 30.0
 MIN_BYTES_A_SECOND = 1000
+
+
+def form_body(required: list[str], properties: dict[str, Any]) -> dict[str, Any]:
+    """Return what the description of a call says of its form, from the schemas of the fields."""
+    schema = {"type": "object", "required": required, "properties": properties}
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
+
+
+@asynccontextmanager
+async def place(places: asyncio.Semaphore) -> AsyncIterator[None]:
+    """Hold one of the places for uploads.
+
+    Raises:
+        RequestError: All are taken.
+    """
+    if places.locked():
+        raise RequestError(503, "too many uploads at the same time; try again in a moment")
+    async with places:
+        yield
 
 
 @dataclass

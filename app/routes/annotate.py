@@ -15,26 +15,18 @@ from model.annotation import Annotation, annotate
 router = APIRouter(tags=["annotation"])
 
 MAX_WORDS = 100
-_FORM = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["files", "words"],
-                "properties": {
-                    "files": single_photo.PHOTO_FIELD,
-                    "words": {
-                        "type": "string",
-                        "description": f"The words in the photo, separated by spaces, {MAX_WORDS} at most; "
-                        "one that is there twice is named twice.",
-                        "example": "hotel coffee bar",
-                    },
-                },
-            }
-        }
+_FORM = uploads.form_body(
+    ["files", "words"],
+    {
+        "files": single_photo.PHOTO_FIELD,
+        "words": {
+            "type": "string",
+            "description": f"The words in the photo, separated by spaces, {MAX_WORDS} at most; "
+            "one that is there twice is named twice.",
+            "example": "hotel coffee bar",
+        },
     },
-}
+)
 
 
 @router.post(

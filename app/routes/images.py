@@ -41,29 +41,21 @@ INDEX_POLLS, INDEX_POLL_SECONDS = 250, 0.02
 _CHUNK_BYTES = 2**18
 _ZIP_GROWTH = 4  # photos hardly shrink in a zip
 _NAME = TypeAdapter(CollectionName)
-_FORM = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["files"],
-                "properties": {
-                    "files": {
-                        "type": "array",
-                        "items": {"type": "string", "format": "binary"},
-                        "description": "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC, AVIF, or zips of them.",
-                    },
-                    "collection": {"type": "string", "default": "default", "maxLength": 100},
-                    "metadata": {
-                        "type": "string",
-                        "description": "A JSON object of at most 16 KiB, kept with each photo.",
-                    },
-                },
-            }
-        }
+_FORM = uploads.form_body(
+    ["files"],
+    {
+        "files": {
+            "type": "array",
+            "items": {"type": "string", "format": "binary"},
+            "description": "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC, AVIF, or zips of them.",
+        },
+        "collection": {"type": "string", "default": "default", "maxLength": 100},
+        "metadata": {
+            "type": "string",
+            "description": "A JSON object of at most 16 KiB, kept with each photo.",
+        },
     },
-}
+)
 
 ImageId = Annotated[Id, Path(description="Id of the photo.")]
 
@@ -83,10 +75,8 @@ async def upload(
     ] = False,
 ) -> Any:
     """Take photos in. A 202 means that they are on disk and queued."""
-    if service.uploads.locked():
-        raise RequestError(503, "too many uploads at the same time; try again in a moment")
     settings = service.settings
-    async with service.uploads:
+    async with uploads.place(service.uploads):
         form = await uploads.receive(
             request,
             service.blobs.temporary,

@@ -27,7 +27,7 @@ from app.schemas import (
     SuggestionList,
     SuggestionOut,
 )
-from app.uploads import Form
+from app.uploads import Form, form_body
 from indexer import search as engine
 from indexer import suggestions
 from indexer.filters import Filters
@@ -39,18 +39,7 @@ router = APIRouter(tags=["search"], responses=documented(404, 422, 503))
 MAX_HITS = 10_000
 # Not plain application/json: it is another document than the answer.
 CSV, COCO = "text/csv", "application/vnd.coco+json"
-_FORM = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["files"],
-                "properties": {"files": single_photo.PHOTO_FIELD},
-            }
-        }
-    },
-}
+_FORM = form_body(["files"], {"files": single_photo.PHOTO_FIELD})
 FILES: dict[int | str, dict[str, Any]] = {
     200: {"content": {CSV: {"schema": {"type": "string"}}, COCO: {"schema": {"type": "object"}}}}
 }

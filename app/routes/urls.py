@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Query
 
-from app import fetch, metadata
+from app import fetch, metadata, uploads
 from app.deps import Service, ServiceDep
 from app.problems import RequestError, documented
 from app.routes import images
@@ -33,9 +33,7 @@ async def take_in_urls(
         facts = metadata.parse(json.dumps(wanted.metadata))
     except ValueError as exc:
         raise RequestError(422, f"metadata: not a JSON object that can be kept: {exc}") from exc
-    if service.uploads.locked():
-        raise RequestError(503, "too many uploads at the same time; try again in a moment")
-    async with service.uploads:
+    async with uploads.place(service.uploads):
         taking = (_take_in(service, url, wanted.collection, facts) for url in wanted.urls)
         outcomes = await asyncio.gather(*taking, return_exceptions=True)
     for outcome in outcomes:
