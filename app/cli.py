@@ -23,8 +23,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from app import cli_collections, cli_network, cli_watch, logs, sheet
-from app.client import Client, Photo
-from app.ingest import Report, find_photos
+from app.client import Client
+from app.ingest import find_photos
 from app.ingest import ingest as send
 from app.schemas import SearchAnswer
 from app.settings import Settings
@@ -269,19 +269,15 @@ def demo(
 
 def _demonstrate(url: str, sheet_path: Path) -> None:
     with connect(url) as client:
-        _ingest(client, [p for p in find_photos([str(GALLERY)]) if p.name != "index.jsonl"], "samples")
+        photos = [photo for photo in find_photos([str(GALLERY)]) if photo.name != "index.jsonl"]
+        with showing_progress() as update:
+            report = send(client, photos, collection="samples", progress=update)
+        show_report(report)
         answers = [client.search(word, limit=8, collection="samples") for word in DEMO_WORDS]
         for answer in answers:
             _show(answer)
         sheet.draw(answers, client.file, sheet_path)
     out.print(f"\nthe photos with their boxes: {sheet_path.resolve()}")
-
-
-def _ingest(client: Client, photos: list[Photo], collection: str) -> Report:
-    with showing_progress() as update:
-        report = send(client, photos, collection=collection, progress=update)
-    show_report(report)
-    return report
 
 
 def _show(answer: SearchAnswer) -> None:

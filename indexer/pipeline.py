@@ -152,10 +152,7 @@ def delete_photo(engine: Engine, blobs: BlobStore, *, image_id: int) -> bool:
         sha256 = queries.delete_image(session, image_id=image_id)
     if sha256 is None:
         return False
-    # After the commit: a rolled back deletion must not cost the file. If this never runs, `sweep` finds it.
-    with session_scope(engine) as session:
-        if not queries.bytes_in_use(session, sha256=sha256):
-            blobs.delete(sha256)
+    _remove_unused(engine, blobs, [sha256])
     return True
 
 
@@ -171,10 +168,7 @@ def drop_collection(engine: Engine, blobs: BlobStore, *, name: str, with_photos:
     while with_photos:
         with session_scope(engine) as session:
             sha256s = collections.delete_photos(session, name=name, limit=DROPPED_PHOTOS)
-        with session_scope(engine) as session:
-            for sha256 in sorted(sha256s):
-                if not queries.bytes_in_use(session, sha256=sha256):
-                    blobs.delete(sha256)
+        _remove_unused(engine, blobs, sha256s)
         if sha256s:
             continue
         try:
@@ -185,6 +179,17 @@ def drop_collection(engine: Engine, blobs: BlobStore, *, name: str, with_photos:
             time.sleep(DROP_PAUSE_SECONDS)
     with session_scope(engine) as session:
         collections.drop(session, name=name)
+
+
+def _remove_unused(engine: Engine, blobs: BlobStore, sha256s: Sequence[str]) -> None:
+    """Remove the files of deleted photos that no other collection needs.
+
+    After the commit: a rolled back deletion must not cost the file. If this never runs, `sweep` finds it.
+    """
+    with session_scope(engine) as session:
+        for sha256 in sorted(sha256s):  # see `queries.lock_bytes`
+            if not queries.bytes_in_use(session, sha256=sha256):
+                blobs.delete(sha256)
 
 
 def sweep(engine: Engine, blobs: BlobStore, *, older_than_seconds: float) -> int:
