@@ -249,6 +249,7 @@ def test_what_is_gone_stays_hidden_while_its_memory_is_kept():
         ([1], np.zeros(DIMENSION)),  # not a matrix
         ([1], np.full((1, DIMENSION), np.nan)),
         ([1], np.full((1, DIMENSION), 1e6, np.float32)),  # infinite in float16
+        ([1], vectors_of(1) * 1.02),  # longer than 1
     ],
 )
 def test_bad_proposals_are_refused_and_change_nothing(index, proposal_ids, vectors):
@@ -367,11 +368,11 @@ def test_bounds_rule_out_most_and_change_nothing(monkeypatch):
             assert bounded.search(query, 5, allowed) == plain.search(query, 5, allowed)
 
 
-def test_bounds_hold_for_vectors_of_any_length():
+def test_bounds_hold_for_short_vectors_and_long_queries():
     generator = np.random.default_rng(1)
     plain, bounded = (FaissIndex(DIMENSION, segment_size=20, basis=basis) for basis in (None, BASIS))
     for image_id in range(200):
-        vector = generator.standard_normal((1, DIMENSION)) * 10 ** generator.uniform(-2, 3)
+        vector = vectors_of(image_id) * 10 ** generator.uniform(-3, 0)
         for index in (plain, bounded):
             index.put(image_id, [image_id], vector)
     for query in generator.standard_normal((50, 1, DIMENSION)) * 30:
