@@ -62,6 +62,6 @@ def create_app(settings: Settings | None = None, encoder: Encoder | None = None)
     app.add_middleware(problems.KnownHosts, hosts=hosts)
     problems.install(app)
     app.state.pulse = events.Pulse()
-    for module in (images, urls, search, annotate, jobs, collections, health, events, page):
+    for module in (urls, images, search, annotate, jobs, collections, health, events, page):
         app.include_router(module.router)
     return app

@@ -260,6 +260,8 @@ class SearchRequest(SearchOptions):
 
     queries: list[QueryText] = Field(min_length=1, max_length=100)
     # In JSON a number is one, and neither a text nor a truth value.
+    limit: int = Field(20, ge=1, le=1000, strict=True)
+    offset: int = Field(0, ge=0, le=10**9, strict=True)
     min_score: Annotated[float, Field(strict=True, ge=-1, le=1)] | Literal["suggested"] | None = None
 
 

@@ -174,10 +174,10 @@ def split_query(query: Vectors, basis: Vectors) -> Vectors:
     """Return what to multiply the parts of vectors with, to have at least their product with a query (D,)."""
     size, scale = len(basis), LEVELS / (MAX_LENGTH + ROUNDING)
     split_up = np.zeros(_parts_length(basis), np.float32)
-    parts, length = basis @ query, np.linalg.norm(query)
+    parts, length = basis @ query, float(np.linalg.norm(query))
     split_up[:size] = parts / STEPS
     # Of right angles; the difference of squares may be a little below what it should be.
-    rest = np.sqrt(max(length**2 - np.linalg.norm(parts) ** 2, 0)) + ROUNDING**0.5 * length
+    rest = np.sqrt(max(length**2 - float(parts @ parts), 0)) + ROUNDING**0.5 * length
     split_up[size : size + 2] = rest / scale, length / scale
     return split_up
 

@@ -239,7 +239,7 @@ class FaissIndex:
             np.where(mask, of_images, -np.inf) for (_, mask), (of_images, _) in zip(found, looks, strict=True)
         ]
         every = np.concatenate(promises)
-        count = min(FIRST_IMAGES * limit, np.count_nonzero(np.isfinite(every)))
+        count = min(FIRST_IMAGES * limit, int(np.isfinite(every).sum()))
         if count < limit:
             return None
         threshold = np.partition(every, -count)[-count]

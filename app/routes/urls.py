@@ -5,7 +5,7 @@ import json
 from typing import Annotated, Any
 
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, HTTPException, Query
 
 from app import fetch, metadata, uploads
 from app.deps import Service, ServiceDep
@@ -42,6 +42,12 @@ async def take_in_urls(
     receipts = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
     job = await run_sync(images.create_job, service, receipts)
     return await images.answer(service, receipts, job, wait=wait)
+
+
+@router.api_route("/urls", methods=["GET", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+def refuse() -> None:
+    """Say that only POST is meant, instead of taking `urls` for the id of a photo."""
+    raise HTTPException(405, headers={"Allow": "POST"})
 
 
 async def _take_in(service: Service, url: str, collection: str, facts: dict[str, Any]) -> Receipt:

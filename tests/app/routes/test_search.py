@@ -201,6 +201,8 @@ def test_bad_queries_are_refused_with_a_reason(client: TestClient, query: str) -
         b"[]",  # no object
         b'{"queries": []}',  # no query
         b'{"queries": ["a"], "limit": 0}',
+        b'{"queries": ["a"], "limit": "5"}',
+        b'{"queries": ["a"], "offset": false}',
         b'{"queries": ["a"], "taken_before": 0}',
         b'{"queries": ["a"], "min_score": false}',
         b'{"queries": ["a"], "min_score": "0.5"}',

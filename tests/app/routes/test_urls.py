@@ -89,6 +89,14 @@ def test_malformed_requests(client: TestClient, body: object) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+def test_the_path_is_no_photo(client: TestClient, method: str) -> None:
+    answer = client.request(method, "/images/urls")
+    assert answer.status_code == 405
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["allow"] == "POST"
+
+
 def test_a_full_disk_is_said(client: TestClient, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
