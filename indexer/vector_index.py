@@ -16,9 +16,6 @@ import numpy as np
 from indexer.locks import ReadWriteLock
 from indexer.segment import (
     MAX_LENGTH,
-    MAX_PROPOSALS,
-    NO_TEXT_SCORE,
-    SCORE_MARGIN,
     Ids,
     Mask,
     Match,
@@ -135,7 +132,7 @@ class FaissIndex:
 
     def put(self, image_id: int, proposal_ids: Sequence[int], vectors: Vectors) -> None:
         """See `VectorIndex.put`."""
-        ids, halves = _checked_proposals(proposal_ids, vectors, self._dimension)
+        ids, halves = checked_proposals(proposal_ids, vectors, self._dimension)
         part = np.array([image_id], np.int64), np.array([len(ids)]), ids, halves
         with self._change:
             old = self._segment_of.get(image_id)
@@ -178,7 +175,7 @@ class FaissIndex:
 
     def search(self, queries: Vectors, limit: int, allowed: Allowed = None) -> list[list[Match]]:
         """See `VectorIndex.search`; a change may come between two queries."""
-        queries = _checked_queries(queries, limit, self._dimension)
+        queries = checked_queries(queries, limit, self._dimension)
         allowed = _as_ids(allowed)
         return [self._search(query, limit, allowed) for query in queries]
 
@@ -198,7 +195,7 @@ class FaissIndex:
 
     def best(self, queries: Vectors, allowed: Allowed = None) -> tuple[Ids, Vectors]:
         """See `VectorIndex.best`."""
-        queries = _checked_queries(queries, 0, self._dimension)
+        queries = checked_queries(queries, 0, self._dimension)
         with self._lock.read():
             found = [(segment, mask) for segment, mask in self._masks(_as_ids(allowed)) if mask.any()]
             image_ids = [np.empty(0, np.int64), *(segment.image_ids[mask] for segment, mask in found)]
@@ -305,83 +302,8 @@ class FaissIndex:
         return watermark
 
 
-class ExactIndex:
-    """The plainest `VectorIndex`, to hold others against; for one thread."""
-
-    def __init__(self, dimension: int) -> None:
-        self._dimension = dimension
-        self._images: dict[int, tuple[Ids, Vectors]] = {}
-
-    def put(self, image_id: int, proposal_ids: Sequence[int], vectors: Vectors) -> None:
-        """See `VectorIndex.put`."""
-        self._images[image_id] = _checked_proposals(proposal_ids, vectors, self._dimension)
-
-    def delete(self, image_id: int) -> None:
-        """See `VectorIndex.delete`."""
-        self._images.pop(image_id, None)
-
-    def search(self, queries: Vectors, limit: int, allowed: Allowed = None) -> list[list[Match]]:
-        """See `VectorIndex.search`."""
-        queries = _checked_queries(queries, limit, self._dimension)
-        found = [[self._match(image_id, query) for image_id in self._known(allowed)] for query in queries]
-        return [
-            sorted(matches, key=lambda m: (not m.proposals, -m.score, m.image_id))[:limit]
-            for matches in found
-        ]
-
-    def best(self, queries: Vectors, allowed: Allowed = None) -> tuple[Ids, Vectors]:
-        """See `VectorIndex.best`."""
-        ids = np.array(self._known(allowed), np.int64)
-        scores = [
-            [self._match(image_id, query).score for image_id in ids.tolist()]
-            for query in _checked_queries(queries, 0, self._dimension)
-        ]
-        return ids, np.array(scores, np.float32).reshape(len(scores), len(ids))
-
-    def _match(self, image_id: int, query: Vectors) -> Match:
-        ids, vectors = self._images[image_id]
-        scores = (vectors.astype(np.float32) * query).sum(axis=1)
-        pairs = sorted(zip(ids.tolist(), scores.tolist(), strict=True), key=lambda pair: (-pair[1], pair[0]))
-        best = pairs[0][1] if pairs else NO_TEXT_SCORE
-        near = [pair for pair in pairs if pair[1] >= best - SCORE_MARGIN]
-        return Match(image_id, best, tuple(near[:MAX_PROPOSALS]))
-
-    def _known(self, allowed: Allowed) -> list[int]:
-        return sorted(self._images if allowed is None else self._images.keys() & set(map(int, allowed)))
-
-    def count(self, allowed: Allowed = None) -> int:
-        """See `VectorIndex.count`."""
-        return len(self._known(allowed))
-
-    def image_ids(self) -> Ids:
-        """See `VectorIndex.image_ids`."""
-        return np.array(self._known(None), np.int64)
-
-    def __len__(self) -> int:
-        return sum(len(ids) for ids, _ in self._images.values())
-
-    def save(self, path: Path, watermark: int, model_version: str, database_id: str) -> None:
-        """See `VectorIndex.save`."""
-        header = SnapshotHeader(self._dimension, model_version, database_id, watermark)
-        parts = (
-            (np.array([image_id], np.int64), np.array([len(ids)]), ids, vectors)
-            for image_id, (ids, vectors) in self._images.items()
-        )
-        write_snapshot(path, header, parts)
-
-    def load(self, path: Path, model_version: str, database_id: str) -> int:
-        """See `VectorIndex.load`."""
-        images: dict[int, tuple[Ids, Vectors]] = {}
-        with open_snapshot(path, self._dimension, model_version, database_id) as (watermark, parts):
-            for image_ids, counts, proposal_ids, vectors in parts:
-                ends = np.cumsum(counts)[:-1]
-                pieces = zip(np.split(proposal_ids, ends), np.split(vectors, ends), strict=True)
-                images.update(zip(image_ids.tolist(), pieces, strict=True))
-        self._images = images
-        return watermark
-
-
-def _checked_proposals(proposal_ids: Sequence[int], vectors: Vectors, dimension: int) -> tuple[Ids, Vectors]:
+def checked_proposals(proposal_ids: Sequence[int], vectors: Vectors, dimension: int) -> tuple[Ids, Vectors]:
+    """Return the ids (N,) and the vectors (N, D) in float16; errors as of `VectorIndex.put`."""
     ids = np.array(proposal_ids, np.int64)
     with np.errstate(over="ignore"):  # too large for float16 becomes infinite
         halves = np.array(vectors, np.float16)
@@ -396,7 +318,8 @@ def _checked_proposals(proposal_ids: Sequence[int], vectors: Vectors, dimension:
     return ids, halves
 
 
-def _checked_queries(queries: Vectors, limit: int, dimension: int) -> Vectors:
+def checked_queries(queries: Vectors, limit: int, dimension: int) -> Vectors:
+    """Return the queries (Q, D) in float32; errors as of `VectorIndex.search`."""
     queries = np.ascontiguousarray(queries, np.float32)
     if queries.ndim != 2 or queries.shape[1] != dimension:
         raise ValueError(f"queries must be (Q, {dimension}), not {queries.shape}")

@@ -9,9 +9,10 @@ from indexer import ranking
 from indexer.phrases import Quad
 from indexer.query_language import parse
 from indexer.segment import Vectors
-from indexer.vector_index import ExactIndex, FaissIndex, VectorIndex
+from indexer.vector_index import FaissIndex, VectorIndex
 from model.calibration import Calibration
 from model.charset import Charset
+from tests.indexer.exact_index import ExactIndex
 
 WORDS = {"coffee": 0, "shop": 1, "tea": 2, "coffeeshop": 3, "greentea": 4, "green": 5}
 CALIBRATION = Calibration((0.8,))
@@ -56,7 +57,7 @@ def rank(index: VectorIndex, text: str, places: Mapping[int, float] | None = Non
 
 
 def test_photos_that_likely_show_all_words_come_before_a_higher_mean(index: VectorIndex) -> None:
-    index.put(1, [10], [vector(coffee=1, shop=0.75)])  # shop is below the cut
+    index.put(1, [10, 11], [vector(coffee=1), vector(shop=0.75)])  # shop is below the cut
     index.put(2, [20, 21], [vector(coffee=0.8125), vector(shop=0.8125)])
     index.put(3, [], np.empty((0, 8)))
     index.put(4, [40], [vector(tea=1)])
@@ -88,14 +89,14 @@ def test_beyond_those_words_count_as_apart(index: VectorIndex, monkeypatch: pyte
     monkeypatch.setattr(ranking, "PLACED_PHOTOS", 1)
     for image_id in (1, 2):
         index.put(image_id, [10 * image_id, 10 * image_id + 1], [vector(coffee=1), vector(shop=1)])
-    index.put(3, [30], [vector(coffee=-1, shop=-1, tea=0.5)])
+    index.put(3, [30], [vector(coffee=-0.5, shop=-0.5, tea=0.5)])
     places = {10: 0, 11: 45, 20: 0, 21: 45}
     assert rank(index, '"coffee shop"', places)[:2] == [(1, 1.0), (2, 0.7)]
     assert all(score >= -1 for _, score in rank(index, '"coffee shop"', places))
 
 
 def test_line_that_reads_as_the_phrase_counts_as_it(index: VectorIndex) -> None:
-    index.put(1, [10], [vector(coffee=0.5, shop=0.5, coffeeshop=0.9375)])
+    index.put(1, [10], [vector(coffee=0.25, shop=0.25, coffeeshop=0.9375)])
     assert rank(index, '"coffee shop"', {10: 0}) == [(1, 0.938)]
 
 

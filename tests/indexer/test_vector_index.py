@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from indexer.errors import SnapshotInvalid
 from indexer.segment import Segment
-from indexer.vector_index import ExactIndex, FaissIndex
+from indexer.vector_index import FaissIndex
+from tests.indexer.exact_index import ExactIndex
 
 DIMENSION = 8
 EVERYTHING = 10**6
