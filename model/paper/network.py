@@ -94,6 +94,8 @@ class PaperNetwork(nn.Module):
         self.histogram: nn.Linear | None = None
         if config.target == "phoc":
             self.histogram = nn.Linear(config.steps * config.channels, config.dimension)
+            # As rare as in words from the start: else that is learned first, and all words become alike.
+            nn.init.constant_(self.histogram.bias, phoc.PRIOR_LOGIT)
         else:
             self.text_branch = TextBranch(len(config.charset), config.width, config.channels, config.steps)
         self.crop_trunk = PyramidTrunk(config.width) if config.separate else None

@@ -2,6 +2,8 @@
 
 Almazán et al., TPAMI 2014; with the levels of Sudholt and Fink, ICFHR 2016: which of the characters are in
 each half, third, fourth and fifth of a word, and which of the 50 most frequent English pairs in each half.
+The pairs are those of Gómez et al., ECCV 2018 (`cphoc.c` of their code, lluisgomez/single-shot-str), in their
+order, for they are who the paper compares itself with; Almazán et al. counted other words and have others.
 
 Shape legend: N words, L characters, R regions of all levels, D = 14 x characters + 2 x pairs.
 """
@@ -15,6 +17,7 @@ _ENGLISH = (
     "ha et se ou of le sa ve ro ra ri hi ne me de co ta ec si ll so na li la el"
 )
 PAIRS = _ENGLISH.split()
+PRIOR_LOGIT = -3.0  # log odds of what is where in a word: 5 in 100 for words of English
 
 
 def dimension(charset: str) -> int:

@@ -1,8 +1,11 @@
+import hashlib
+
 import pytest
 import torch
 
 from model.charset import LATIN, Charset
-from model.paper.phoc import PAIRS, dimension, phoc
+from model.embedder import stretch_words
+from model.paper.phoc import PAIRS, PRIOR_LOGIT, dimension, phoc
 
 
 def parts(word: str, level: int) -> list[str]:
@@ -46,3 +49,15 @@ def test_length_is_that_of_the_literature() -> None:
     assert dimension(LATIN) == 604 == phoc(torch.tensor([[1]]), LATIN).shape[1]
     assert len(set(PAIRS)) == 50
     assert dimension("abc") == 42
+
+
+def test_pairs_are_those_of_the_published_code() -> None:
+    published = "51ecd385e3fabfc79c97d1704da4d0343a8520c540e2c00c6a9277570d764e5d"  # of the list in `cphoc.c`
+    assert hashlib.sha256(" ".join(PAIRS).encode()).hexdigest() == published
+
+
+def test_a_new_network_expects_what_is_as_rare_as_in_words() -> None:
+    words = ["coffee", "hotel", "museum", "bakery", "station", "restaurant", "exit", "street"]
+    numbers, _ = stretch_words([Charset().encode(word) for word in words], 1)
+    expected = torch.tensor(PRIOR_LOGIT).sigmoid()
+    assert phoc(numbers, LATIN).mean().item() == pytest.approx(expected.item(), rel=0.2)

@@ -100,7 +100,7 @@ def test_word_augmentation_and_pairs_can_be_left_out(choose: Choose, switch: str
 def test_histograms_of_characters_are_learned_in_place_of_the_similarity(choose: Choose) -> None:
     task, losses = one_step(choose(target="phoc"))
     assert set(losses) == {"score", "box", "centerness", "phoc", "reading"}
-    assert losses["phoc"].item() == pytest.approx(604 * math.log(2), rel=0.1)  # of a new network
+    assert losses["phoc"].item() < 604 * math.log(2) / 4  # a new network knows that most numbers are 0
     assert task.network.text_branch is None
 
 
