@@ -1,15 +1,18 @@
-"""Draws the pictures by which the paper explains the similarity, for any checkpoints.
+"""Draws the pictures by which the paper explains the similarity, for any checkpoints, and runs' progress.
 
     python -m model.training.figures similarities OUT.png --checkpoints A.safetensors B.safetensors
     python -m model.training.figures steps OUT.png PHOTO WORD --checkpoints A.safetensors B.safetensors
+    python -m model.training.figures curves OUT.png runs/first runs/second
 
 `similarities` (Fig. 3): how the pairs of a word list spread over the target similarity, and what each
 checkpoint predicts for them; on the left the words alone, on the right with their pseudowords. `steps`
 (Fig. 7): how much each character of a word is like each step along the region of a photo that matches the
-word best.
+word best. `curves`: mean average precision on the validation photos against the minutes of training, from the
+logs of runs of `model.training.train` with `--validate-every`.
 """
 
 import argparse
+import json
 import math
 import sys
 from collections.abc import Sequence
@@ -38,7 +41,16 @@ BINS = np.linspace(LOWEST, 1, 26)
 FEWEST = 1e-6  # share of the pairs at the foot of the picture
 PANEL, MARGIN, STRIP = (520, 340), 72, 26
 _GROUND, _INK, _FAINT, _TARGET = (255, 255, 255), (40, 40, 40), (220, 220, 220), (190, 200, 215)
-_LINES = ((200, 40, 40), (30, 90, 200), (20, 140, 60), (180, 110, 0))
+_LINES = (
+    (200, 40, 40),
+    (30, 90, 200),
+    (20, 140, 60),
+    (180, 110, 0),
+    (130, 50, 160),
+    (0, 150, 160),
+    (110, 110, 110),
+    (220, 90, 160),
+)
 
 
 def pairs_of(similarities: Matrix) -> Matrix:
@@ -138,6 +150,53 @@ def draw_steps(encoders: dict[str, Encoder], pixels: NDArray[np.uint8], word: st
     _save(sheet, path)
 
 
+def read_curve(run: Path) -> list[tuple[float, float]]:
+    """Return minutes of training and mean average precision in [0, 1] of each validation of a run.
+
+    Raises:
+        ValueError: the run has no log, or was never validated.
+    """
+    try:
+        lines = [json.loads(line) for line in (run / "log.jsonl").read_text("utf-8").splitlines()]
+    except (OSError, ValueError) as exc:
+        raise ValueError(f"{run} has no log of a run: {exc}") from exc
+    measured = [line for line in lines if "mean_average_precision" in line]
+    if not measured:
+        raise ValueError(f"{run} was never validated; train with --validate-every")
+    return [(line["seconds"] / 60, line["mean_average_precision"]) for line in measured]
+
+
+def draw_curves(curves: dict[str, list[tuple[float, float]]], path: Path) -> None:
+    """Draw mean average precision against minutes of training.
+
+    Args:
+        curves: Minutes and mAP in [0, 1] of each run, by the name that the picture gives it.
+        path: Picture to write.
+    """
+    width, height = 2 * PANEL[0], PANEL[1]
+    sheet = Image.new("RGB", (width + 2 * MARGIN, height + 2 * MARGIN + STRIP * len(curves)), _GROUND)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
+    longest = max(minutes for curve in curves.values() for minutes, _ in curve) or 1.0
+    top = max(0.01, *(value for curve in curves.values() for _, value in curve))
+    for part in range(5):
+        row, column = MARGIN + height * (1 - part / 4), MARGIN + width * part / 4
+        pen.line([MARGIN, row, MARGIN + width, row], fill=_FAINT)
+        pen.text((MARGIN - 6, row), f"{25 * part * top:.1f} %", fill=_INK, font=font, anchor="rm")
+        minutes = f"{longest * part / 4:.1f}"
+        pen.text((column, MARGIN + height + 6), minutes, fill=_INK, font=font, anchor="ma")
+    title = "mean average precision (validation) against minutes of training"
+    pen.text((MARGIN, MARGIN - 34), title, fill=_INK, font=ImageFont.load_default(16))
+    for number, (name, curve) in enumerate(curves.items()):
+        color, row = _LINES[number % len(_LINES)], 2 * MARGIN + height - 30 + STRIP * number
+        points = [(MARGIN + width * x / longest, MARGIN + height * (1 - y / top)) for x, y in curve]
+        pen.line([(MARGIN, MARGIN + height), *points], fill=color, width=2)
+        for x, y in points:
+            pen.ellipse([x - 3, y - 3, x + 3, y + 3], fill=color)
+        pen.rectangle([MARGIN, row, MARGIN + 22, row + 12], fill=color)
+        pen.text((MARGIN + 28, row - 3), f"{name}: {100 * curve[-1][1]:.1f} %", fill=_INK, font=font)
+    _save(sheet, path)
+
+
 def _steps_block(title: str, crop: Image.Image, letters: str, cosines: Matrix) -> Image.Image:
     """Return a title, a crop, and a strip for each letter, from blue (-1) by white (0) to red (1)."""
     width = PANEL[0]
@@ -215,13 +274,15 @@ def _chosen(path: Path, charset: Charset, count: int) -> list[str]:
     return words[:: max(1, len(words) // count)][:count]
 
 
-def main(arguments: list[str]) -> None:
-    """Draw from the command line."""
-    parser = argparse.ArgumentParser(description="Draw what the similarity has learned.")
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Draw what the similarity has learned, and how fast.")
     commands = parser.add_subparsers(dest="picture", required=True)
-    for name in ("similarities", "steps"):
+    for name in ("similarities", "steps", "curves"):
         command = commands.add_parser(name)
         command.add_argument("out", type=Path, help="picture to write")
+        if name == "curves":
+            command.add_argument("runs", type=Path, nargs="+", help="folders of model.training.train")
+            continue
         if name == "steps":
             command.add_argument("photo", type=Path)
             command.add_argument("word")
@@ -229,21 +290,35 @@ def main(arguments: list[str]) -> None:
             command.add_argument("--words", type=Path, default=WORDS, help="a word a line")
             command.add_argument("--count", type=int, default=500, help="of the words")
         command.add_argument(
-            "--checkpoints", type=Path, nargs="+", default=[checkpoint.DEFAULT_CHECKPOINT], help="up to four"
+            "--checkpoints",
+            type=Path,
+            nargs="+",
+            default=[checkpoint.DEFAULT_CHECKPOINT],
+            help=f"up to {len(_LINES)}",
         )
+    return parser
+
+
+def _encoders(paths: Sequence[Path]) -> dict[str, Encoder]:
+    # A folder's name tells more than that of the file, where all are called alike.
+    alike = len({path.stem for path in paths}) < len(paths)
+    return {path.parent.name if alike else path.stem: Encoder(path, device="cpu-torch") for path in paths}
+
+
+def main(arguments: list[str]) -> None:
+    """Draw from the command line."""
+    parser = _parser()
     given = parser.parse_args(arguments)
-    if len(given.checkpoints) > len(_LINES):
-        parser.error("four checkpoints at most")
+    if len(given.runs if given.picture == "curves" else given.checkpoints) > len(_LINES):
+        parser.error(f"{len(_LINES)} lines at most")
     try:
-        # A folder's name tells more than that of the file, where all are called alike.
-        alike = len({path.stem for path in given.checkpoints}) < len(given.checkpoints)
-        encoders = {
-            path.parent.name if alike else path.stem: Encoder(path, device="cpu-torch")
-            for path in given.checkpoints
-        }
-        if given.picture == "steps":
-            draw_steps(encoders, Photo("", given.photo, []).pixels(), given.word, given.out)
+        if given.picture == "curves":
+            draw_curves({run.name: read_curve(run) for run in given.runs}, given.out)
+        elif given.picture == "steps":
+            pixels = Photo("", given.photo, []).pixels()
+            draw_steps(_encoders(given.checkpoints), pixels, given.word, given.out)
         else:
+            encoders = _encoders(given.checkpoints)
             charset = next(iter(encoders.values())).charset
             draw_similarities(encoders, _chosen(given.words, charset, given.count), given.out)
     except (OSError, ValueError) as exc:

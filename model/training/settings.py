@@ -68,6 +68,9 @@ class Settings:
         workers: Processes that prepare pictures; 0: none but this.
         device: `cpu`, `cuda` ...
         log_every: Steps a line of the log.
+        validation: Data set that is measured at the end, in the folder of data sets or anywhere.
+        validation_side: Longer side of its photos, in pixels.
+        validate_every: Steps after which it is measured, too; 0: only at the end.
     """
 
     data: Path
@@ -108,6 +111,9 @@ class Settings:
     workers: int = 0
     device: str = "cpu"
     log_every: int = 50
+    validation: str = "icdar2015/val.jsonl"
+    validation_side: int = 1280
+    validate_every: int = 0
 
 
 def defaults_of(preset: str, recipe: str) -> dict[str, Any]:

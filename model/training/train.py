@@ -13,8 +13,10 @@ is 0), and if they are there `words/train.jsonl` (crops of words). With `--batch
 from. `paper` learns from `--photo-sets`, with the recipe `paper` (pre-training) or `paper-tuning`; on several
 GPUs it is started by `torchrun --nproc-per-node 4 -m model.training.train ...`, and `--batch` is that of all.
 
-If it is there, `icdar2015/val.jsonl` is measured at the end. A run can be stopped at any moment and goes on
-from its folder, which holds `log.jsonl`, `state.pt` and at the end `model.safetensors`.
+If it is there, `icdar2015/val.jsonl` (`--validation`) is measured at the end, and with `--validate-every N`
+now and then, not counted in the minutes; `model.training.figures curves` draws that. A run can be
+stopped at any moment and goes on from its folder, which holds `log.jsonl`, `state.pt` and at the end
+`model.safetensors`.
 """
 
 import json
@@ -187,26 +189,40 @@ def do_train(run: Run) -> None:
         if now - saved > SAVE_SECONDS:
             run.save()
             saved = now
+        if losses and validation_is_due(run):
+            run.log(**do_test(run))
+            last = time.monotonic()
     run.save()
+
+
+def validation_is_due(run: Run) -> bool:
+    """Return whether to measure after this step; the first process does, at the end another one anyway."""
+    every = run.settings.validate_every
+    return bool(every) and run.step % every == 0 and run.progress < 1 and not parallel.rank()
 
 
 def do_test(run: Run) -> dict[str, Any]:
     """Write the averaged weights as a checkpoint and return its figures on the validation photos."""
-    path = run.settings.out / "model.safetensors"
+    settings = run.settings
+    path = settings.out / "model.safetensors"
     network = run.task.network
+    latest = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     network.load_state_dict(run.average.state)
     training = {
-        key: str(value) if isinstance(value, Path) else value for key, value in asdict(run.settings).items()
+        key: str(value) if isinstance(value, Path) else value for key, value in asdict(settings).items()
     }
     card = {**run.task.card, "revision": revision(), "steps": run.step, "training": training}
     checkpoint.save(path, network, card)
-    photos = run.settings.data / "icdar2015" / "val.jsonl"
-    if not photos.exists():
-        return {}
-    device = "cpu-torch" if run.settings.device == "cpu" else run.settings.device
-    result = evaluate(Encoder(path, device=device, threads=run.settings.threads), photos).to_dict()
-    del result["average_precisions"]
-    checkpoint.save(path, network, {**card, "validation": result})
+    photos = settings.data / settings.validation
+    result: dict[str, Any] = {}
+    if photos.exists():
+        device = "cpu-torch" if settings.device == "cpu" else settings.device
+        sides = (settings.validation_side,)
+        encoder = Encoder(path, device=device, threads=settings.threads, longer_sides=sides)
+        result = evaluate(encoder, photos).to_dict()
+        del result["average_precisions"]
+        checkpoint.save(path, network, {**card, "validation": result})
+    network.load_state_dict(latest)
     return result
 
 

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,16 @@ import pytest
 from PIL import Image
 
 from model.encoder import Encoder
-from model.training.figures import augmented, draw_similarities, draw_steps, main, pairs_of, step_similarities
+from model.training.figures import (
+    augmented,
+    draw_curves,
+    draw_similarities,
+    draw_steps,
+    main,
+    pairs_of,
+    read_curve,
+    step_similarities,
+)
 
 
 @pytest.fixture
@@ -84,7 +94,7 @@ def test_the_command_draws_both(tiny_checkpoint: Path, photo: Path, tmp_path: Pa
     [
         (["steps", "out.png", "nowhere.png", "abc"], "nowhere.png"),
         (["similarities", "out.png", "--words", "nowhere"], "nowhere"),
-        (["similarities", "out.png", "--checkpoints", *"abcde"], "four checkpoints at most"),
+        (["similarities", "out.png", "--checkpoints", *"abcdefghi"], "8 lines at most"),
         (["similarities", "out.png", "--checkpoints", "nowhere"], "not a glyphseek checkpoint"),
     ],
 )
@@ -97,3 +107,34 @@ def test_mistakes_are_said(
         main(arguments)
     assert ended.value.code == 2
     assert part in capsys.readouterr().err
+
+
+def write_log(run: Path, curve: list[tuple[int, float]]) -> Path:
+    run.mkdir()
+    lines = [{"step": 0, "seconds": 0, "revision": "unknown"}, {"step": 1, "seconds": 20, "similarity": 0.5}]
+    lines += [{"step": 2, "seconds": seconds, "mean_average_precision": value} for seconds, value in curve]
+    (run / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return run
+
+
+def test_curves_go_through_what_was_measured(tmp_path: Path) -> None:
+    run = write_log(tmp_path / "first", [(60, 0.25), (120, 0.5)])
+    assert read_curve(run) == [(1.0, 0.25), (2.0, 0.5)]
+    path = tmp_path / "curves.png"
+    draw_curves({"first": read_curve(run)}, path)
+    with Image.open(path) as image:
+        half_way = image.getpixel(
+            (72 + 520, 72 + 170)
+        )  # in the middle of the time, half as high as at the end
+        assert half_way == (200, 40, 40)
+        assert image.getpixel((72 + 1040, 72)) == (200, 40, 40)
+
+
+def test_the_command_draws_a_curve_for_every_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [write_log(tmp_path / name, [(60, 0.1), (90, 0.2)]) for name in ("first", "second")]
+    out = tmp_path / "curves.png"
+    main(["curves", str(out), *map(str, runs)])
+    assert (30, 90, 200) in colors(out)  # of the second, drawn over the first
+    with pytest.raises(SystemExit):
+        main(["curves", str(out), str(write_log(tmp_path / "third", []))])
+    assert "third was never validated" in capsys.readouterr().err

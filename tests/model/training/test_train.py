@@ -37,6 +37,24 @@ def test_a_run_trains_every_part_and_is_measured(data: Path, tiny_checkpoint: Pa
         assert any((after[name] != before[name]).any() for name in after if name.startswith(part)), part
 
 
+def test_validation_along_the_way_changes_nothing_of_the_run(
+    data: Path, tiny_checkpoint: Path, settings: Choose, tmp_path: Path
+) -> None:
+    plain, watched = Run(settings()), Run(settings(out=tmp_path / "watched", validate_every=1, average=2))
+    for run in (plain, watched):
+        do_train(run)
+    torch.testing.assert_close(watched.network.state_dict(), plain.network.state_dict())
+    lines = [line for line in log(watched.settings) if "mean_average_precision" in line]
+    assert [line["step"] for line in lines] == [1, 2]  # the end is measured by the command
+    assert not any("mean_average_precision" in line for line in log(plain.settings))
+
+
+def test_what_is_measured_can_be_chosen(data: Path, tiny_checkpoint: Path, settings: Choose) -> None:
+    run = Run(settings(validation="icdar2015/train.jsonl", validation_side=64))
+    assert do_test(run)["photos"] == 2
+    assert do_test(Run(settings(validation="nowhere.jsonl"))) == {}
+
+
 def test_the_detector_needs_pictures(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(["--data", str(data), "--out", str(data), "--parts", "detector", "--batch", "0"])
