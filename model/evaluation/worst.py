@@ -120,7 +120,9 @@ def draw(
     pen = ImageDraw.Draw(sheet)
     for number, (query, embedding) in enumerate(zip(queries, words, strict=True)):
         top = number * (2 * row + CAPTION)
-        title = f"{query.word}: average precision {100 * query.precision:.1f} %, {len(query.relevant)} photos"
+        title = (
+            f"{query.word}: average precision {100 * query.precision:.1f} %, shown by {len(query.relevant)}"
+        )
         pen.text((4, top + 2), title, fill=_INK, font=ImageFont.load_default(15))
         shown = [index for index in query.ranking if index in query.relevant][:COLUMNS]
         wrong = [index for index in query.ranking if index not in query.relevant][:COLUMNS]

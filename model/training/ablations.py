@@ -16,11 +16,13 @@ Table 5 after the first stage, Table 4 after the second. What this command does 
 import argparse
 import json
 import logging
+import math
 import sys
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from rich.console import Console
@@ -109,7 +111,8 @@ def table(results: dict[str, list[dict[str, Any]]]) -> str:
 
     Args:
         results: Of each variant in its seeds, as `run_variant` gives them. Of several seeds their mean is
-            shown, and half of what lies between the best and the worst.
+            shown, and half of what lies between the best and the worst; of the difference to ours its
+            standard error over the queries, which does not know what another seed would have changed.
     """
     tests = list(next(iter(results.values()))[0]["mean_average_precision"])
     names = [f"mAP % {Path(test).name}" for test in tests]
@@ -121,7 +124,7 @@ def table(results: dict[str, list[dict[str, Any]]]) -> str:
     for name, found in results.items():
         variant = VARIANTS[name]
         values = [[100 * result["mean_average_precision"][test] for result in found] for test in tests]
-        apart = f"{_overall(found) - _overall(ours):+.1f}" if ours else ""
+        apart = _difference(found, ours) if ours else ""
         reference = VARIANTS["ours" if variant.table == 5 else "+ WAS + CTC"]
         theirs = ", ".join(f"{value:.1f}" for value in variant.paper)
         paper = f"{fmean(variant.paper) - fmean(reference.paper):+.1f}"
@@ -134,9 +137,20 @@ def _cell(values: Sequence[float]) -> str:
     return f"{fmean(values):.1f}{spread}"
 
 
-def _overall(found: Sequence[dict[str, Any]]) -> float:
-    """Return mAP % over all data sets and seeds."""
-    return 100 * fmean(value for result in found for value in result["mean_average_precision"].values())
+def _difference(found: Sequence[dict[str, Any]], ours: Sequence[dict[str, Any]]) -> str:
+    theirs, own = _precisions(found), _precisions(ours)
+    apart = [theirs[query] - own[query] for query in own]
+    return f"{fmean(apart):+.1f} ± {stdev(apart) / math.sqrt(len(apart)):.1f}"
+
+
+def _precisions(found: Sequence[dict[str, Any]]) -> dict[tuple[str, str], float]:
+    """Return the average precision % of every data set's queries, the mean of all seeds."""
+    every = defaultdict(list)
+    for result in found:
+        for test, precisions in result["average_precisions"].items():
+            for word, precision in precisions.items():
+                every[test, word].append(100 * precision)
+    return {query: fmean(values) for query, values in every.items()}
 
 
 def draw(folder: Path) -> None:

@@ -79,14 +79,21 @@ def test_a_second_stage_starts_from_the_first(tmp_path: Path) -> None:
 
 
 def test_the_table_has_differences_beside_the_papers() -> None:
-    def found(*values: float) -> list[dict[str, object]]:
-        return [{"seed": seed, "mean_average_precision": {"a/t.jsonl": v}} for seed, v in enumerate(values)]
+    def found(*seeds: tuple[float, float]) -> list[dict[str, object]]:
+        return [
+            {
+                "seed": number,
+                "mean_average_precision": {"a/t.jsonl": (first + second) / 2},
+                "average_precisions": {"a/t.jsonl": {"cab": first, "bac": second}},
+            }
+            for number, (first, second) in enumerate(seeds)
+        ]
 
-    text = table({"baseline": found(0.5, 0.6), "ours": found(0.7, 0.8)})
+    text = table({"baseline": found((0.4, 0.6), (0.5, 0.7)), "ours": found((0.6, 0.6), (0.8, 1.0))})
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
     assert rows[0][2] == "mAP % t.jsonl"
-    assert rows[2] == ["4", "baseline", "55.0 ± 5.0", "-20.0", "88.0, 73.7, 63.0", "-2.7"]
-    assert rows[3] == ["5", "ours", "75.0 ± 5.0", "+0.0", "87.8, 70.2, 53.9", "+0.0"]
+    assert rows[2] == ["4", "baseline", "55.0 ± 5.0", "-20.0 ± 5.0", "88.0, 73.7, 63.0", "-2.7"]
+    assert rows[3] == ["5", "ours", "75.0 ± 15.0", "+0.0 ± 0.0", "87.8, 70.2, 53.9", "+0.0"]
 
 
 def test_data_of_ones_own_needs_something_to_measure(capsys: pytest.CaptureFixture[str]) -> None:
