@@ -31,6 +31,7 @@ from rich.progress import track
 from model.encoder import Encoder
 from model.evaluation.evaluate import evaluate
 from model.training import tiles, train
+from model.training.settings import parse
 from model.training.synthetic import load_words
 
 WORDS = Path("/usr/share/dict/words")
@@ -92,8 +93,13 @@ def run_variant(
     folder = folder_of(out, variant, seed)
     path = folder / "result.json"
     if not path.exists():
-        train.main([*options, *variant.options, "--seed", str(seed), "--out", str(folder)])
-        encoder = Encoder(folder / "model.safetensors", device="cpu-torch", threads=1, longer_sides=(side,))
+        arguments = [*options, *variant.options, "--seed", str(seed), "--out", str(folder)]
+        settings = parse(arguments)
+        train.main(arguments)
+        device = "cpu-torch" if settings.device == "cpu" else settings.device
+        encoder = Encoder(
+            folder / "model.safetensors", device=device, threads=settings.threads, longer_sides=(side,)
+        )
         found = {str(test): evaluate(encoder, test) for test in tests}
         result = {
             "seed": seed,
