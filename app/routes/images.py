@@ -137,9 +137,10 @@ def create_job(service: Service, receipts: list[Receipt]) -> int:
 
 def _unpacked(service: Service, files: list[Arrival]) -> Iterator[Arrival | Refusal]:
     """Yield the files of an upload, those in zips one by one."""
-    room = service.settings.max_files
+    zips = {arrival.path for arrival in files if archives.is_zip(arrival.path)}
+    room = service.settings.max_files - (len(files) - len(zips))
     for arrival in files:
-        if not archives.is_zip(arrival.path):
+        if arrival.path not in zips:
             yield arrival
             continue
         try:

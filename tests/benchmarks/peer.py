@@ -4,7 +4,8 @@
 
 The systems take turns of 25 photos, all with the same number of threads; decoding is not timed, the first
 turn warms up and is not timed either. RapidOCR reads lines; a photo's score for a query is, over its lines,
-the best `1 - distance / longer length` of a word, or the best partial match. mAP needs all photos.
+the best `1 - distance / longer length` of a word, or of any part of a line that is as long as the query.
+mAP needs all photos.
 """
 
 import argparse
@@ -112,7 +113,7 @@ def _rank(
             joined = [[_fold(line) for line in lines] for lines in found[name]]
             scorers = {
                 ", words": partial(_best, whole, Levenshtein.normalized_similarity, 1.0),
-                ", partial": partial(_best, joined, fuzz.partial_ratio, 0.01),
+                ", partial": partial(_best, joined, _part_of, 0.01),
             }
         for suffix, scorer in scorers.items():
             result[name + suffix] = row | measuring.mean_average_precision(scorer, queries, names)
@@ -130,6 +131,11 @@ def _best(read: list[list[str]], scorer: Any, unit: float, word: str) -> NDArray
         [process.cdist([word], words, scorer=scorer).max() * unit if words else NO_TEXT for words in read],
         np.float32,
     )
+
+
+def _part_of(word: str, line: str, **options: Any) -> float:
+    """As `fuzz.partial_ratio`, but a short line is no match for a query that happens to contain it."""
+    return (fuzz.partial_ratio if len(line) >= len(word) else fuzz.ratio)(word, line, **options)
 
 
 def _fold(text: str) -> str:

@@ -158,6 +158,14 @@ def test_too_many_files(client: TestClient, settings: Settings) -> None:
     assert photo_files(settings) == []
 
 
+def test_files_in_zips_count_with_those_beside_them(client: TestClient) -> None:
+    packed = zipped({"a.png": spell("a"), "b.png": spell("b")})
+    photos = [(f"{n}.png", spell(str(n))) for n in range(4)]
+    items = upload(client, ("all.zip", packed), *photos).json()["items"]
+    assert [item["status"] for item in items] == ["rejected"] + ["queued"] * 4
+    assert items[0]["reason"] == "the zip has 2 files, the limit is 1"
+
+
 def test_too_large_a_body_announced_and_not(client: TestClient, settings: Settings) -> None:
     big = b"\0" * (MAX_REQUEST_BYTES + 1)
     announced = upload(client, ("a.png", big))
