@@ -1,34 +1,39 @@
 """Kill -9 of any part at any moment: what was acknowledged is there afterwards, once, and is found."""
 
 import io
+import os
 import random
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 from PIL import Image, ImageDraw, ImageFont
-from sqlalchemy import select
+from sqlalchemy import Engine, func, select
 
 from app.client import Client, Photo
 from app.settings import Settings
-from indexer import pipeline, tables
+from indexer import tables
 from indexer.blobs import BlobStore
 from indexer.database import create_engine, session_scope
 from indexer.embedded import EmbeddedPostgres
 from indexer.errors import GlyphseekError
 from indexer.follower import Follower
 from indexer.vector_index import FaissIndex
-from indexer.worker import LEASE_SECONDS
+from indexer.worker import LEASE_SECONDS, ORPHAN_SECONDS
 from model.encoder import Encoder
 from tests.acceptance.service import Service
 
 WORDS = ("coffee", "hotel", "museum", "garage", "dentist", "bakery")
 PARTS = ("worker", "api", "postgres", "everything")
 PHOTOS = 4  # a round
+HALF_BYTES = 2_000_000  # more than fits into the buffers on the way
+LATE_SECONDS = 15  # after a lease, until a worker that starts has noticed
 MEND_SECONDS = LEASE_SECONDS + 90  # the lease of the killed worker, and the photos on a busy machine
 
 
@@ -73,8 +78,38 @@ def kill(service: Service, part: str) -> None:
             process.kill()
 
 
-def wait_until_settled(service: Service, count: int) -> None:
-    """Wait until photos are neither waiting nor being worked on, and the index holds them."""
+def half_an_upload(service: Service, folder: Path) -> socket.socket:
+    """Send half of a photo, and wait until the service has begun to write it down."""
+    before = set((folder / "tmp").iterdir())
+    head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="half.png"\r\n\r\n'
+    connection = socket.create_connection(("127.0.0.1", service.port), timeout=20)
+    connection.sendall(
+        b"POST /images HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        + f"Content-Length: {len(head) + 2 * HALF_BYTES}\r\n\r\n".encode()
+        + head
+        + b"\0" * HALF_BYTES
+    )
+    deadline = time.monotonic() + 20
+    while set((folder / "tmp").iterdir()) <= before:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return connection
+
+
+def wait_until_processing(service: Service) -> None:
+    """Wait until the worker has photos in hand."""
+    deadline = time.monotonic() + 60
+    with Client(service.url, timeout_seconds=10) as client:
+        while not client.health().images.get("processing"):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+
+def wait_until_settled(service: Service, engine: Engine, count: int) -> None:
+    """Wait until photos are neither waiting nor being worked on, and the index holds them.
+
+    None of them may be held by a worker that is gone for longer than its lease.
+    """
     deadline = time.monotonic() + MEND_SECONDS
     state: object = None
     while time.monotonic() < deadline:
@@ -85,6 +120,10 @@ def wait_until_settled(service: Service, count: int) -> None:
                 settled = health.status == "ok" and at_rest
                 if settled and client.search(WORDS[0]).total == sum(health.images.values()):
                     return
+            if health.status == "ok":
+                with session_scope(engine) as session:
+                    late = func.now() - tables.Image.lease_until > timedelta(seconds=LATE_SECONDS)
+                    assert session.scalar(select(func.count()).where(late)) == 0
         except GlyphseekError as exc:
             state = exc
         assert service.running, service.log.read_text()
@@ -92,41 +131,50 @@ def wait_until_settled(service: Service, count: int) -> None:
     pytest.fail(f"not settled: {state}\n{service.log.read_text()[-3000:]}")
 
 
-def check(service: Service, folder: Path, acknowledged: list[str]) -> None:
+def check(service: Service, engine: Engine, photos: Path, acknowledged: list[str]) -> None:
     """Compare what the service answers with database, disk, and an index built afresh."""
-    settings = Settings(data_dir=folder / "var")
-    engine = create_engine(EmbeddedPostgres(settings.data_dir).url)
-    try:
-        with session_scope(engine) as session:
-            images = list(session.scalars(select(tables.Image)))
-            owners = set(session.scalars(select(tables.Proposal.image_id)))
-        digests = [image.sha256 for image in images]
-        assert set(acknowledged) <= set(digests)
-        assert len(digests) == len(set(digests))
-        assert {image.status for image in images} == {"indexed"}
-        assert {image.id for image in images} == owners  # each shows a word
-        blobs = BlobStore(settings.photos_dir)
-        pipeline.sweep(engine, blobs, older_than_seconds=0)
-        assert stored(settings.photos_dir) == set(digests)
-        follower = Follower(engine, FaissIndex)
-        follower.catch_up()
-        encoder = Encoder(device="cpu", threads=1)
-        with Client(service.url) as client:
-            for word in WORDS:
-                (fresh,) = follower.served().index.search(encoder.encode_texts([word]), 1000)
-                hits = client.search(word, limit=1000).hits
-                assert len(hits) == len(images)
-                # By photo: sums in another order change the seventh digit, and with it the order of twins.
-                scores = {match.image_id: match.score for match in fresh}
-                assert {hit.image.id: hit.score for hit in hits} == pytest.approx(scores, abs=1e-5)
-                assert hits == sorted(hits, key=lambda hit: -hit.score)
-    finally:
-        engine.dispose()
+    with session_scope(engine) as session:
+        images = list(session.scalars(select(tables.Image)))
+        rows = select(tables.Proposal.image_id, func.count()).group_by(tables.Proposal.image_id)
+        counts = dict(session.execute(rows).all())
+    digests = {image.sha256 for image in images}
+    assert set(acknowledged) <= digests
+    assert len(images) == len(digests)
+    assert {image.status for image in images} == {"indexed"}
+    assert counts == {image.id: image.proposal_count for image in images}  # each shows a word, none twice
+    blobs = BlobStore(photos)
+    wanted = {path for sha256 in digests for path in (blobs.path(sha256), blobs.thumbnail_path(sha256))}
+    wait_until_tidied(service, photos, wanted)
+    follower = Follower(engine, FaissIndex)
+    follower.catch_up()
+    encoder = Encoder(device="cpu", threads=1)
+    with Client(service.url) as client:
+        for word in WORDS:
+            (fresh,) = follower.served().index.search(encoder.encode_texts([word]), 1000)
+            hits = client.search(word, limit=1000).hits
+            assert len(hits) == len(images)
+            # By photo: sums in another order change the seventh digit, and with it the order of twins.
+            scores = {match.image_id: match.score for match in fresh}
+            assert {hit.image.id: hit.score for hit in hits} == pytest.approx(scores, abs=1e-5)
+            assert hits == sorted(hits, key=lambda hit: -hit.score)
 
 
-def stored(folder: Path) -> set[str]:
-    """Return the names of the stored photos, whole or not, by their digests."""
-    return {path.name for path in folder.rglob("*") if path.is_file() and path.suffix != ".jpg"}
+def wait_until_tidied(service: Service, photos: Path, wanted: set[Path]) -> None:
+    """Wait until files that no photo needs are gone; a worker looks for old ones when it starts."""
+    assert wanted <= stored(photos)
+    for path in stored(photos) - wanted:
+        long_ago = time.time() - 2 * ORPHAN_SECONDS
+        os.utime(path, (long_ago, long_ago))
+    kill(service, "worker")
+    deadline = time.monotonic() + 60
+    while stored(photos) != wanted:
+        assert time.monotonic() < deadline, stored(photos) ^ wanted
+        time.sleep(0.1)
+
+
+def stored(folder: Path) -> set[Path]:
+    """Return the files of photos, whole or not, and of thumbnails."""
+    return {path for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
@@ -141,7 +189,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize(
     "parts",
     [
-        ("worker", "postgres", "everything"),
+        ("worker", "api", "everything"),
         pytest.param([*PARTS * 5], marks=pytest.mark.slow),
     ],
     ids=["3", "20"],
@@ -149,35 +197,56 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def test_kills_at_random_moments_lose_nothing(folder: Path, parts: list[str]) -> None:
     chance = random.Random(len(parts))
     acknowledged: list[str] = []
+    settings = Settings(data_dir=folder / "var")
     service = Service(folder)
     try:
         service.wait_until_ready()
+        engine = create_engine(EmbeddedPostgres(settings.data_dir).url)
         for number, part in enumerate(parts):
+            half = half_an_upload(service, settings.photos_dir)
             sender = Sender(service.url, [picture(number * PHOTOS + index) for index in range(PHOTOS)])
             sender.start()
-            time.sleep(chance.uniform(0, 1.5))
+            if part == "worker":
+                wait_until_processing(service)
+            else:
+                time.sleep(chance.uniform(0, 1.5))
             kill(service, part)
+            if part in ("api", "everything"):
+                with suppress(ConnectionError):
+                    assert half.recv(1) == b""  # nothing was promised
+            half.close()
             sender.join()
             acknowledged += sender.acknowledged
             if part == "everything":
                 service = Service(folder)
                 service.wait_until_ready()
-            wait_until_settled(service, len(acknowledged))
-            check(service, folder, acknowledged)
+            wait_until_settled(service, engine, len(acknowledged))
+            check(service, engine, settings.photos_dir, acknowledged)
         assert acknowledged
+        engine.dispose()
     finally:
         service.kill()
 
 
 def test_a_kill_during_the_very_first_start_needs_no_hand(folder: Path) -> None:
-    for moment in ("initdb", "postgres"):
+    moments = {
+        "the cluster is made": lambda service: service.runs("initdb"),
+        "the database starts": lambda service: service.runs("postgres") and not service.runs("initdb"),
+        "tables are there": lambda service: service.runs("api"),
+        "photos could be taken": lambda service: service.runs("worker"),
+    }
+    for reached in moments.values():
         with Service(folder) as service:
-            while not service.runs(moment):
+            while not reached(service):
                 assert service.running, service.log.read_text()
                 time.sleep(0.01)
             service.kill()
+    settings = Settings(data_dir=folder / "var")
     with Service(folder) as service:
         service.wait_until_ready()
+        engine = create_engine(EmbeddedPostgres(settings.data_dir).url)
         with Client(service.url) as client:
-            client.upload([picture(0)])
-        wait_until_settled(service, 1)
+            sha256 = client.upload([picture(0)]).items[0].sha256
+        wait_until_settled(service, engine, 1)
+        check(service, engine, settings.photos_dir, [str(sha256)])
+        engine.dispose()
