@@ -9,6 +9,7 @@ import { live } from "./live.js";
 import * as photo from "./photo.js";
 import * as suggestions from "./suggest.js";
 import * as upload from "./upload.js";
+import * as where from "./where.js";
 
 const PAGE = 24;
 const TYPING_MS = 150;
@@ -27,7 +28,8 @@ function readAddress() {
   const min = address.has("min") ? Math.min(100, Math.max(0, Number(address.get("min")) || 0)) : null;
   const match = findOption("match", text("match")) ? text("match") : "similar";
   const names = ["q", "collection", "status", "from", "to", "view"];
-  return { ...Object.fromEntries(names.map((name) => [name, text(name)])), match, min };
+  const conditions = address.getAll("where");
+  return { ...Object.fromEntries(names.map((name) => [name, text(name)])), match, min, conditions };
 }
 
 function writeAddress() {
@@ -42,6 +44,7 @@ function writeAddress() {
     min: minimum === null ? "" : String(minimum),
   };
   for (const [name, value] of Object.entries(values)) if (value) address.set(name, value);
+  for (const condition of where.chosen()) address.append("where", condition);
   const text = address.toString();
   if (text === location.search.slice(1)) return;
   const isNew = Date.now() - lastChange > NEW_ENTRY_MS;
@@ -62,6 +65,7 @@ async function refresh() {
   byId("again").hidden = true;
   byId("problem").hidden = true;
   showSummary(wanted, page);
+  where.offer(grid.items.map(({ image }) => image));
   if (wanted.q) showAnswer(wanted, page.answer);
 }
 
@@ -84,12 +88,12 @@ function minScore({ match, min }) {
 }
 
 function results(wanted) {
-  const { q, match, collection, from, to } = wanted;
-  const taken = { taken_after: startOf(from), taken_before: endOf(to) };
+  const { q, match, collection, from, to, conditions } = wanted;
+  const filters = { taken_after: startOf(from), taken_before: endOf(to), where: conditions };
   return {
     label: "Results",
     async load(offset, signal) {
-      const parameters = { q, match, collection, ...taken, min_score: minScore(wanted), limit: PAGE, offset };
+      const parameters = { q, match, collection, ...filters, min_score: minScore(wanted), limit: PAGE, offset };
       const answer = await search(parameters, signal);
       const items = answer.hits.map((hit) => ({ ...hit, boxes: distinct(hit.boxes) }));
       const next = offset + answer.hits.length;
@@ -110,7 +114,7 @@ function gallery({ collection, status }) {
   };
 }
 
-function showControls({ q, match, collection, status, from, to, view, min }) {
+function showControls({ q, match, collection, status, from, to, view, min, conditions }) {
   const isSearch = Boolean(q) && !view;
   if (byId("query").value.trim() !== q) byId("query").value = q;
   if (!findOption("collection", collection)) {
@@ -122,11 +126,12 @@ function showControls({ q, match, collection, status, from, to, view, min }) {
   Object.assign(byId("from"), { value: from });
   Object.assign(byId("to"), { value: to });
   byId("date-filter").open ||= Boolean(from || to);
+  where.show(conditions);
   minimum = min;
   if (min !== null) byId("min-score").value = min;
   showMinimum();
   byId("hints").hidden = !isSearch;
-  for (const id of ["match-filter", "date-filter"]) byId(id).hidden = !isSearch;
+  for (const id of ["match-filter", "date-filter", "where-filter"]) byId(id).hidden = !isSearch;
   byId("score-filter").hidden = !isSearch || match !== "similar";
   byId("status-filter").hidden = isSearch;
   document.querySelector(".bar").hidden = Boolean(view);
@@ -288,6 +293,7 @@ function prepareControls() {
 prepareControls();
 collections.prepare();
 suggestions.prepare(submit);
+where.prepare(writeAddress);
 photo.prepare(grid);
 upload.prepare();
 live.addEventListener("change", showLive);

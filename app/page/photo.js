@@ -56,6 +56,9 @@ function facts(image, boxes, score) {
   }
   parts.push(`${image.width} × ${image.height}`, `in ${image.collection}`);
   if (image.taken_at) parts.push(`taken ${new Date(image.taken_at).toLocaleDateString()}`);
+  for (const [name, value] of Object.entries(image.metadata)) {
+    parts.push(`${name}: ${typeof value === "object" ? JSON.stringify(value) : value}`);
+  }
   if (image.status === "indexed") parts.push(count(image.proposals, "text region"));
   return parts.map((part) => make("span", {}, part));
 }

@@ -370,6 +370,33 @@ def test_results_can_be_limited_to_dates(page: Page) -> None:
     expect(page.get_by_role("list", name="Results").get_by_role("listitem")).to_have_count(1)
 
 
+def test_results_can_be_limited_by_size_and_metadata(page: Page) -> None:
+    search(page, "harbour")
+    results = page.get_by_role("list", name="Results").get_by_role("listitem")
+    page.get_by_text("Size and metadata").click()
+
+    def add(field: str, comparison: str, value: str) -> None:
+        page.get_by_label("Size or name of metadata").fill(field)
+        page.get_by_label("Comparison").select_option(comparison)
+        page.get_by_label("Value").fill(value)
+        page.get_by_label("Value").press("Enter")
+
+    add("width", "at least", "many")  # refused before it is sent
+    expect(page.get_by_role("list", name="Conditions").get_by_role("listitem")).to_have_count(0)
+    add("width", "at least", "1000")
+    expect(page.get_by_text("width at least 1000")).to_be_visible()
+    expect(results).to_have_count(1)
+    add("city", "is", "Rome")
+    expect(page.get_by_text("No photo matches that well.")).to_be_visible()  # none has a city
+    page.reload()
+    expect(page.get_by_text("city is Rome")).to_be_visible()
+    page.get_by_role("button", name="Remove city is Rome").click()
+    expect(results).to_have_count(1)
+    add("file size", "more than", "1 GB")
+    expect(page.get_by_text("file size more than 1 GB")).to_be_visible()
+    expect(results).to_have_count(0)
+
+
 def test_collections_from_the_first_to_the_last(page: Page) -> None:
     page.get_by_role("link", name="Collections").click()
     items = page.get_by_role("list", name="Collections").get_by_role("listitem")
@@ -404,7 +431,9 @@ def test_collections_from_the_first_to_the_last(page: Page) -> None:
     expect(renamed).to_be_hidden()
 
 
-@pytest.mark.parametrize("path", ["/?q=harbour", "/?view=collections", "/"])
+@pytest.mark.parametrize(
+    "path", ["/?q=harbour", "/?q=harbour&where=width>=10&where=meta.city=Rome", "/?view=collections", "/"]
+)
 def test_nothing_sticks_out_on_a_phone(page: Page, path: str) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     page.goto(path)
@@ -463,6 +492,9 @@ def test_axe_finds_nothing_serious(page: Page, scheme: str, tmp_path: Path) -> N
     page.get_by_role("button", name="Add photos").first.click()
     check(page, tmp_path)
     search(page, "harbour").first.hover()
+    check(page, tmp_path)
+    page.goto("/?q=harbour&where=width>=10")
+    expect(page.get_by_text("width at least 10")).to_be_visible()
     check(page, tmp_path)
     page.get_by_role("button", name="harbour.jpg", exact=True).click()
     page.get_by_label("Show all text found").check()
