@@ -131,15 +131,23 @@ def search(
         taken_before: Only photos taken before.
     """
     parameters: dict[str, Any] = {"q": query, "limit": limit, "offset": offset, "match": match}
-    parameters |= {"min_score": min_score, "collection": collection, "where": list(where) or None}
-    moments = {"taken_after": taken_after, "taken_before": taken_before}
-    parameters |= {name: moment and moment.isoformat() for name, moment in moments.items()}
-    return _parse(SearchAnswer, (yield _get("/search", parameters)))
+    parameters |= {"min_score": min_score, "collection": collection, "where": where}
+    parameters |= {"taken_after": taken_after, "taken_before": taken_before}
+    return _parse(SearchAnswer, (yield _get("/search", _written(parameters))))
 
 
 def export(query: str, *, format: str = "csv", **options: Any) -> Steps[bytes]:
     """Return the whole ranking for a query as a file, `csv` or `coco`; other options as of `search`."""
-    return (yield _get("/search", {"q": query, "format": format, **options})).content
+    return (yield _get("/search", _written({"q": query, "format": format, **options}))).content
+
+
+def _written(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Return parameters with moments and conditions as they stand in an address."""
+    written = {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in parameters.items()
+    }
+    return written | {"where": list(parameters.get("where", ())) or None}
 
 
 def search_image(photo: Photo, **options: Any) -> Steps[ImageSearchAnswer]:

@@ -48,6 +48,7 @@ UsageError: Any = typer.BadParameter.__bases__[0]
 GALLERY = Path(__file__).parent / "gallery"
 DEMO_WORDS = ("coffee", "hotel")
 START_SECONDS = 120.0
+EXPORT_FORMATS = {".csv": "csv", ".json": "coco"}  # by the ending of the file
 
 cli.add_typer(cli_collections.cli, name="collections")
 
@@ -176,19 +177,20 @@ def search(
     sheet_path: Annotated[
         Path | None, typer.Option("--sheet", help="Also draw the best photos, with boxes, into this picture.")
     ] = None,
+    export_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--export", help="Also write the whole ranking: FILE.csv, or COCO's boxes in FILE.json."
+        ),
+    ] = None,
 ) -> None:
     """Search a running service."""
+    if export_path is not None and export_path.suffix.lower() not in EXPORT_FORMATS:
+        raise typer.BadParameter(f"{export_path} must end in {' or '.join(EXPORT_FORMATS)}")
+    wishes: dict[str, Any] = {"match": match, "min_score": min_score, "collection": collection}
+    wishes |= {"where": where or (), "taken_after": taken_after, "taken_before": taken_before}
     with connect(url) as client:
-        answer = client.search(
-            query,
-            limit=limit,
-            match=match,
-            min_score=min_score,
-            collection=collection,
-            where=where or (),
-            taken_after=taken_after,
-            taken_before=taken_before,
-        )
+        answer = client.search(query, limit=limit, **wishes)
         if as_json:
             print(json.dumps(answer.model_dump(mode="json"), ensure_ascii=False))
         else:
@@ -196,6 +198,11 @@ def search(
         if sheet_path is not None:
             sheet.draw([answer], client.file, sheet_path)
             err.print(f"wrote {sheet_path}")
+        if export_path is not None:
+            ranking = client.export(query, format=EXPORT_FORMATS[export_path.suffix.lower()], **wishes)
+            export_path.parent.mkdir(parents=True, exist_ok=True)
+            export_path.write_bytes(ranking)
+            err.print(f"wrote {export_path}")
 
 
 @cli.command()

@@ -135,6 +135,20 @@ def test_photos_are_sent_and_found(run: Run, service_url: str, tmp_path: Path) -
         assert sheet.size[0] > 1000
 
 
+def test_ranking_can_be_exported(run: Run, service_url: str, tmp_path: Path) -> None:
+    with Client(service_url) as client:
+        client.upload([Photo("a.png", spell("hotel")), Photo("b.png", spell("hostel"))], wait=True)
+    for name in ("deep/ranking.csv", "ranking.json"):
+        status, _, err = run(
+            "search", "hotel", "--url", service_url, "--limit", "1", "--where", "width>=1", "--export", name
+        )
+        assert (status, f"wrote {name}" in err) == (0, True)
+    rows = (tmp_path / "deep" / "ranking.csv").read_text().splitlines()
+    assert [row.split(",")[2] for row in rows] == ["name", "a.png", "b.png"]  # all, whatever the limit
+    assert {"images", "annotations"} <= json.loads((tmp_path / "ranking.json").read_text()).keys()
+    assert run("search", "hotel", "--url", service_url, "--export", "ranking.xlsx")[0] == 2
+
+
 def test_json_is_what_the_service_answers(run: Run, service_url: str) -> None:
     with Client(service_url) as client:
         client.upload([Photo("日本.png", spell("x"))])
