@@ -123,8 +123,9 @@ def _hits(
     for photo, of_photo in zip(photos, chosen, strict=True):
         boxes: list[list[HitBox]] = []
         for word, regions in of_photo.items():
+            embedding = embeddings[word.replace(" ", "")]
             known = {key: score for key, score in regions.items() if score is not None and key in proposals}
-            known |= {key: float(vectors[key] @ embeddings[word]) for key in regions.keys() & vectors.keys()}
+            known |= {key: float(vectors[key] @ embedding) for key in regions.keys() & vectors.keys()}
             counts_first = [key for key, _ in photo.regions[word][:1]]
             order = sorted(known, key=lambda key: (key not in counts_first, -known[key], key))
             boxes.append([_box(word, proposals[key], known[key], page.way) for key in order])

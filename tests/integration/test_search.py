@@ -139,6 +139,14 @@ def test_a_region_that_reads_as_the_whole_phrase_counts(gallery: Gallery) -> Non
     assert best.score == best.boxes[0].score == pytest.approx(1, abs=1e-3)
 
 
+def test_a_region_that_reads_as_the_phrase_is_shown_beside_one_that_looks_more_so(gallery: Gallery) -> None:
+    gallery.add("coffeeship mycoffeeshopnow")
+    gallery.index_all()
+    (result,) = _search(gallery, gallery.follower(), '"coffee shop"').results
+    of_phrase = [(box.text, box.match) for box in result.hits[0].boxes if box.word == "coffee shop"]
+    assert of_phrase == [("coffeeship", "similar"), ("mycoffeeshopnow", "exact")]
+
+
 def test_excluded_words_leave_photos_out(gallery: Gallery, streets: Follower) -> None:
     assert set(_ids(gallery, streets, "coffee -shop")) == {4, 6, 7}
     assert set(_ids(gallery, streets, 'coffee -"coffee shop"')) >= {2, 3, 4}
