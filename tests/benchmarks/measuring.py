@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from app.client import Client
+from app.client import Client, Photo
+from app.ingest import ingest
 from indexer.errors import GlyphseekError
 from model.evaluation.evaluate import Queries, frequent
 from model.evaluation.metrics import average_precision
@@ -66,6 +67,17 @@ def _await_ready(url: str, process: subprocess.Popen[bytes]) -> None:
                 pass  # it does not listen yet
             time.sleep(0.05)
     raise GlyphseekError("the service did not become ready")
+
+
+def index(client: Client, photos: Sequence[Photo]) -> None:
+    """Send photos, and return when all can be searched.
+
+    Raises:
+        GlyphseekError: some were known or refused.
+    """
+    report = ingest(client, photos, collection="default", progress=lambda *_: None)
+    if report.indexed != len(photos):
+        raise GlyphseekError(f"only {report.indexed} of {len(photos)} photos were indexed")
 
 
 def resident_mib(pid: int) -> dict[str, float]:
@@ -119,6 +131,21 @@ def mean_average_precision(
     }
     top = [precisions[word] for word in frequent(queries)]
     return {"mAP all": 100 * float(np.mean([*precisions.values()])), "mAP top 100": 100 * float(np.mean(top))}
+
+
+def precision_and_recall(found: Queries, relevant: Queries) -> dict[str, float]:
+    """Return both in percent, over all pairs of a query and a photo.
+
+    Args:
+        found: Queries with the names of the photos that were found.
+        relevant: The same queries with the names of those that should be.
+    """
+    right = sum(len(found[query] & names) for query, names in relevant.items())
+    return {
+        "queries": len(relevant),
+        "precision": 100 * right / max(1, sum(map(len, found.values()))),
+        "recall": 100 * right / sum(map(len, relevant.values())),
+    }
 
 
 def show(title: str, rows: Mapping[str, Mapping[str, Any]], json_path: Path | None) -> None:
