@@ -225,7 +225,8 @@ class SearchOptions(BaseModel):
     )
     min_score: MinScore | None = Field(
         None,
-        description="Leave out photos below it; `suggested`: below the answer's `suggested_min_score`."
+        description="Leave out photos below it; `suggested`: below the answer's `suggested_min_score`, or"
+        " below that of a beginning of the query."
         " Where the query stands in what was read, a photo counts as one that reaches the suggested score.",
     )
     collection: CollectionName | None = None

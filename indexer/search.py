@@ -5,14 +5,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
-from indexer import hits, queries, ranking, transcripts
+from indexer import beginnings, hits, queries, ranking, transcripts
 from indexer.database import session_scope
 from indexer.errors import NotReady
 from indexer.filters import NO_FILTERS, Filters, photos
@@ -125,9 +125,9 @@ def search(
         limit: size of a page.
         offset: photos of the ranking to leave out before it.
         mode: rank all photos, or only those in which the words of the query were read.
-        min_score: leave out photos below this score, or below the one that is suggested for the query; by
-            default none is left out. A photo in whose transcripts the query stands counts as one that reaches
-            the suggested score.
+        min_score: leave out photos below this score; with `suggested` those below the one that is suggested,
+            for the query or one of its beginnings; by default none is left out. A photo in whose transcripts
+            the query stands counts as one that reaches the suggested score.
         filters: which photos to rank.
 
     Returns:
@@ -143,9 +143,9 @@ def search(
     found = SearchResult()
     with found.timed("total"):
         with found.timed("encode"):
-            parsed, embeddings = _embed(served, encoder, texts)
-        options: dict[str, Any] = {"limit": limit, "offset": offset, "mode": mode, "min_score": min_score}
-        this = _start(engine, served, embeddings, filters=filters, **options)
+            parsed, embeddings = _embed(served, encoder, texts, min_score)
+        options: dict[str, Any] = {"limit": limit, "offset": offset, "mode": mode, "filters": filters}
+        this = _start(engine, served, embeddings, min_score=min_score, **options)
         _fill(found, this, parsed)
     return found
 
@@ -201,8 +201,7 @@ def _fill(found: SearchResult, this: _Search, parsed: Sequence[Query]) -> None:
 
 def _hits(this: _Search, pages: Sequence[Page]) -> list[list[Hit]]:
     with session_scope(this.engine) as session:
-        version = this.served.model_version
-        return hits.build(session, pages, embeddings=this.embeddings, version=version)
+        return hits.build(session, pages, embeddings=this.embeddings, version=this.served.model_version)
 
 
 def _check_version(served: Served, encoder: "Encoder") -> None:
@@ -217,7 +216,7 @@ class WholeRanking:
         self, engine: Engine, served: Served, encoder: "Encoder", text: str, limit: int | None, **options: Any
     ) -> None:
         """Rank all photos; arguments and errors as of `search`, but without a limit all are wanted."""
-        (self.query,), embeddings = _embed(served, encoder, [text])
+        (self.query,), embeddings = _embed(served, encoder, [text], options.get("min_score"))
         wanted = sys.maxsize if limit is None else limit
         self._this = _start(engine, served, embeddings, limit=wanted, **options)
         self._ranked = _rank(self._this, self.query)
@@ -232,11 +231,16 @@ class WholeRanking:
             yield from _hits(this, [page])
 
 
-def _embed(served: Served, encoder: "Encoder", texts: Sequence[str]) -> tuple[list[Query], Embeddings]:
-    """Return the queries taken apart, and the embeddings of their words."""
+def _embed(
+    served: Served, encoder: "Encoder", texts: Sequence[str], min_score: MinScore | None
+) -> tuple[list[Query], Embeddings]:
+    """Return the queries taken apart, and the embeddings of their words and, if needed, their beginnings."""
     _check_version(served, encoder)
     parsed = [parse(text, encoder.charset) for text in texts]
-    words = list(dict.fromkeys(text for query in parsed for text in ranking.texts_of(query)))
+    wanted = [text for query in parsed for text in ranking.texts_of(query)]
+    if min_score == "suggested":
+        wanted += [text for query in parsed for text in beginnings.texts_of(query)]
+    words = list(dict.fromkeys(wanted))
     return parsed, dict(zip(words, encoder.encode_texts(words), strict=True))
 
 
@@ -272,7 +276,7 @@ def _page_of_word(this: _Search, word: str) -> tuple[int, list[Found], float]:
     index = this.served.index
     wanted = this.offset + this.limit
     (matches,) = index.search(this.embeddings[word][None], wanted, this.allowed)
-    page = [Found(match.image_id, match.score, {word: match.proposals}) for match in matches[this.offset :]]
+    page = [Found(each.image_id, each.score, {word: each.proposals}) for each in matches[this.offset :]]
     return index.count(this.allowed), page, matches[0].score if matches else NO_TEXT_SCORE
 
 
@@ -326,12 +330,8 @@ def _did_you_mean(this: _Search, page: Page, listed: Sequence[Hit]) -> list[str]
 def _read_in(this: _Search, query: Query, way: Way) -> Ids:
     """Return the allowed photos in which all terms were read, and none of the excluded."""
     every, none = (_reading(this, terms, way) for terms in (query.terms, query.excluded))
-    found = every[0] if this.allowed is None else np.intersect1d(every[0], this.allowed)
-    for ids in every[1:]:
-        found = np.intersect1d(found, ids)
-    for ids in none:
-        found = np.setdiff1d(found, ids)
-    return found
+    wanted = every if this.allowed is None else [*every, this.allowed]
+    return reduce(np.setdiff1d, none, reduce(np.intersect1d, wanted))
 
 
 def _reaching(this: _Search, query: Query, scores: Scores) -> Mask:
@@ -340,7 +340,13 @@ def _reaching(this: _Search, query: Query, scores: Scores) -> Mask:
     read: Sequence[Ids] = [np.empty(0, np.int64)] * len(query.terms)
     if min_score <= suggested + ranking.ROUNDING:  # what was read counts for no more than that
         read = _reading(this, query.terms, this.way)
-    return ranking.reaching(query, scores, min_score, read, this.calibration)
+    reached = ranking.reaching(query, scores, min_score, read, this.calibration)
+    if this.min_score == "suggested" and this.mode == "similar":
+        with session_scope(this.engine) as session:
+            found = scores.image_ids[reached], read
+            kept = beginnings.found_by_all(session, this.served, query, this.embeddings, *found)
+        reached &= np.isin(scores.image_ids, kept)
+    return reached
 
 
 def _reading(this: _Search, terms: Sequence[Term], way: Way) -> list[Ids]:

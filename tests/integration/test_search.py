@@ -1,5 +1,6 @@
 """Search over a small gallery: the ranking, the boxes, the pages."""
 
+import random
 from typing import Any
 
 import numpy as np
@@ -173,6 +174,42 @@ def test_suggested_score_keeps_what_is_likely_right(gallery: Gallery, streets: F
     (both,) = _search(gallery, streets, "to coffee").results
     mean = (short.suggested_min_score + result.suggested_min_score) / 2
     assert both.suggested_min_score == pytest.approx(mean)
+
+
+def test_a_shorter_query_finds_at_least_what_a_longer_one_finds(gallery: Gallery) -> None:
+    chance = random.Random(3)
+    words = [
+        "coffee",
+        "coffees",
+        "cofees",
+        "offee",
+        "toffee",
+        "hotel",
+        "hostel",
+        "hot",
+        "shop",
+        "shops",
+        "tohel",
+    ]
+    for _ in range(40):
+        gallery.add(" ".join(chance.sample(words, chance.randint(0, 3))))
+    gallery.index_all()
+    follower = gallery.follower()
+    dropped = 0
+    for _ in range(30):
+        longer = " ".join(chance.choices([*words, "cofee", "coffeshop", "hotl"], k=chance.randint(1, 2)))
+        shorter = longer[: chance.randint(1, len(longer))]
+        for options in ({"min_score": "suggested"}, {"mode": "prefix"}, {"mode": "contains"}):
+            found, found_more = (
+                {hit.image.id for hit in result.hits}
+                for result in _search(gallery, follower, longer, shorter, limit=100, **options).results
+            )
+            assert found <= found_more, (longer, shorter, options)
+        (plain,) = _search(gallery, follower, longer, limit=100).results
+        dropped += sum(hit.score >= plain.suggested_min_score for hit in plain.hits)
+        (page,) = _search(gallery, follower, longer, limit=100, min_score="suggested").results
+        dropped -= sum(hit.score >= page.suggested_min_score for hit in page.hits)
+    assert dropped > 0  # similarity alone would not do
 
 
 def test_several_queries_at_once(gallery: Gallery, follower: Follower) -> None:
