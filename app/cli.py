@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from rich.progress import Progress
 from rich.table import Table
 
-from app import cli_collections, cli_network, cli_watch, logs, sheet
+from app import buckets, cli_collections, cli_network, cli_watch, logs, sheet
 from app.client import Client
 from app.ingest import find_photos
 from app.ingest import ingest as send
@@ -130,14 +130,16 @@ def migrate() -> None:
 
 @cli.command()
 def ingest(
-    paths: Annotated[list[str] | None, typer.Argument(help="Photos, folders, globs or zips.")] = None,
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Photos, folders, globs, zips, or s3://BUCKET/FOLDER.")
+    ] = None,
     url: Url = DEFAULT_URL,
     collection: Annotated[str, typer.Option(help="Collection to put the photos in.")] = "default",
     urls: Annotated[
         Path | None,
         typer.Option(
             "--urls",
-            help="File with addresses of photos on the web, one a line.",
+            help="File with addresses of photos on the web or folders of buckets, one a line.",
             exists=True,
             dir_okay=False,
         ),
@@ -145,11 +147,17 @@ def ingest(
 ) -> None:
     """Send photos to a running service and wait until they are indexed; known ones are not sent again."""
     if not paths and urls is None:
-        raise typer.BadParameter("name photos, folders, globs or zips in paths, or a list with --urls")
-    photos = find_photos(paths or [])
-    if paths and not photos:
-        raise GlyphseekError("there are no photos in these folders")
+        raise typer.BadParameter(
+            "name photos, folders, globs, zips or buckets in paths, or a list with --urls"
+        )
     addresses = read_list(urls) if urls is not None else []
+    in_buckets = [path for path in paths or [] if path.startswith(buckets.SCHEME)]
+    for path in in_buckets:
+        addresses += buckets.find(path)
+    files = [path for path in paths or [] if path not in in_buckets]
+    photos = find_photos(files)
+    if files and not photos:
+        raise GlyphseekError("there are no photos in these folders")
     with connect(url) as client:
         with showing_progress() as update:
             report = send(client, photos, collection=collection, progress=update)

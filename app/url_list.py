@@ -1,11 +1,11 @@
-"""Lists of photos on the web: fetched here, and sent to a service like files of a folder."""
+"""Photos on the web and in buckets: fetched here, and sent to a service like files of a folder."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from app import fetch
+from app import buckets, fetch
 from app.client import Client, Photo
 from app.ingest import Progress, Report, ingest
 from indexer.errors import GlyphseekError
@@ -18,20 +18,28 @@ FETCHED_AT_ONCE = 64  # photos that lie in the temporary folder
 def read_list(path: Path) -> list[str]:
     """Return the addresses in a file, one a line; empty lines and lines that begin with # are left out.
 
+    A line `s3://BUCKET/FOLDER` stands for all photos there.
+
     Raises:
-        GlyphseekError: A line is no http or https address, or there is none.
+        GlyphseekError: A line is no http, https or s3 address, there is none, or a bucket does not answer.
     """
     urls = []
     for number, line in enumerate(path.read_text("utf-8", errors="replace").splitlines(), start=1):
         if (url := line.strip()) and not url.startswith("#"):
             try:
-                fetch.check(url)
-            except fetch.NotFetched as exc:
+                urls += _addresses(url)
+            except GlyphseekError as exc:
                 raise GlyphseekError(f"{path}, line {number}: {exc}") from exc
-            urls.append(url)
     if not urls:
         raise GlyphseekError(f"there is no address in {path}")
     return urls
+
+
+def _addresses(url: str) -> list[str]:
+    if url.startswith(buckets.SCHEME):
+        return buckets.find(url)
+    fetch.check(url)
+    return [url]
 
 
 def ingest_urls(client: Client, urls: Sequence[str], *, collection: str, progress: Progress) -> Report:
@@ -39,7 +47,7 @@ def ingest_urls(client: Client, urls: Sequence[str], *, collection: str, progres
 
     Args:
         client: Of the service.
-        urls: http and https.
+        urls: http, https and s3.
         collection: Where to put them.
         progress: As that of `ingest`, with the step `fetch` too.
     """
@@ -63,7 +71,8 @@ def _fetch_all(urls: Sequence[str], folder: Path) -> Iterator[tuple[str, Photo |
     def get(numbered: tuple[int, str]) -> Photo | fetch.NotFetched:
         number, url = numbered
         try:
-            arrival = fetch.fetch(url, folder / str(number), max_bytes=MAX_BYTES)
+            source = buckets if url.startswith(buckets.SCHEME) else fetch
+            arrival = source.fetch(url, folder / str(number), max_bytes=MAX_BYTES)
         except fetch.NotFetched as exc:
             return exc
         return Photo(arrival.name, arrival.path)
