@@ -6,6 +6,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import sqlalchemy
@@ -13,7 +14,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, func, make_url, select
+from sqlalchemy import URL, event, func, make_url, select
 from sqlalchemy import Engine as Engine  # for those who may not import sqlalchemy
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_MS = 60_000
+# A server that lives ends a statement itself, and says so, before this.
+ANSWER_TIMEOUT_SECONDS = STATEMENT_TIMEOUT_MS / 1000 + 5
 CHANGE_CHANNEL = "glyphseek_changes"  # news for the vector indexes
 QUEUE_CHANNEL = "glyphseek_queue"  # news for the workers
 
@@ -48,10 +51,10 @@ def database_url(url: str | URL) -> URL:
 def create_engine(url: str | URL, *, pool_size: int = 10) -> Engine:
     """Return an engine for `url`; nothing is connected yet.
 
-    A connection that died is noticed before use, connecting gives up after 5 s, a statement after 60 s,
-    and a dead host is noticed within about 20 s.
+    A connection that died, or whose server hangs, is noticed before use: at the latest 5 s later. Connecting
+    gives up after 5 s, a statement after 60 s, or 65 s if the server hangs in the middle of it.
     """
-    return sqlalchemy.create_engine(
+    engine = sqlalchemy.create_engine(
         database_url(url),
         pool_size=pool_size,
         max_overflow=pool_size,
@@ -64,6 +67,39 @@ def create_engine(url: str | URL, *, pool_size: int = 10) -> Engine:
             "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c timezone=UTC",
         },
     )
+    event.listen(engine, "do_connect", _connect)
+    event.listen(engine, "checkout", _be_patient)
+    event.listen(engine, "checkin", _be_impatient)
+    return engine
+
+
+class _Connection(psycopg.Connection[Any]):
+    """Gives up on a server that hangs, which says nothing and yet keeps its connections open."""
+
+    timeout_seconds: float = CONNECT_TIMEOUT_SECONDS
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        if timeout is not None:  # somebody else's, which is no sign of anything
+            return super().wait(gen, interval, timeout)
+        try:
+            return super().wait(gen, interval, self.timeout_seconds)
+        except psycopg.errors._WaitTimeout:
+            self.pgconn.finish()  # the answer may still come; nobody would expect it then
+            raise
+
+
+def _connect(dialect: Any, record: Any, arguments: Any, options: Any) -> _Connection:
+    return _Connection.connect(*arguments, **options)
+
+
+def _be_patient(connection: _Connection, record: Any, proxy: Any) -> None:
+    connection.timeout_seconds = ANSWER_TIMEOUT_SECONDS
+
+
+def _be_impatient(connection: _Connection | None, record: Any) -> None:
+    """In the pool, a connection is only asked whether it lives."""
+    if connection is not None:
+        connection.timeout_seconds = CONNECT_TIMEOUT_SECONDS
 
 
 @contextmanager
@@ -73,7 +109,9 @@ def driver_errors() -> Iterator[None]:
         yield
     except DBAPIError as exc:
         if isinstance(exc.orig, psycopg.errors.DiskFull):
-            raise StorageFull from exc
+            raise StorageFull(
+                "the disk of the database is full; free some space there and try again"
+            ) from exc
         if isinstance(exc.orig, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedColumn):
             raise DatabaseUnavailable(
                 "the tables of the database are not those of this version; run `glyphseek migrate`"
@@ -179,7 +217,7 @@ def listen(
     conninfo = database_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     while not stop.is_set():
         try:
-            with psycopg.connect(
+            with _Connection.connect(
                 conninfo, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
             ) as connection:
                 connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))

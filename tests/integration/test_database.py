@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, make_url, text
 
 from indexer import database, tables
-from indexer.errors import DatabaseUnavailable
+from indexer.errors import DatabaseUnavailable, StorageFull
 
 ROOT = Path(database.__file__).parent.parent
 CONSTRAINTS = """
@@ -114,6 +114,30 @@ def test_connection_cut_in_the_middle_is_reported_and_replaced(engine: Engine) -
         session.execute(text("SELECT 'to be cut'"))
         _cut(engine, "SELECT 'to be cut'")
         session.execute(text("SELECT 1"))
+    with database.session_scope(engine) as session:
+        assert session.scalar(text("SELECT 1")) == 1
+
+
+def test_a_server_that_says_nothing_is_given_up(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "ANSWER_TIMEOUT_SECONDS", 0.3)
+    started = time.monotonic()
+    with pytest.raises(DatabaseUnavailable), database.session_scope(engine) as session:
+        session.execute(text("SELECT pg_sleep(20)"))
+    assert time.monotonic() - started < 10
+    with database.session_scope(engine) as session:
+        assert session.scalar(text("SELECT 1")) == 1  # and not what the other one asked for
+
+
+def _fail(engine: Engine, sqlstate: str) -> None:
+    with database.session_scope(engine) as session:
+        session.execute(text(f"DO 'BEGIN RAISE EXCEPTION ''no'' USING ERRCODE = ''{sqlstate}''; END'"))
+
+
+def test_a_full_disk_of_the_database_is_said(engine: Engine) -> None:
+    with pytest.raises(StorageFull, match="the disk of the database is full"):
+        _fail(engine, "53100")
+    with pytest.raises(DatabaseUnavailable):
+        _fail(engine, "53200")  # out of memory
     with database.session_scope(engine) as session:
         assert session.scalar(text("SELECT 1")) == 1
 
