@@ -74,6 +74,7 @@ def api() -> None:
 
     from app.deps import keep_checkpoint, make_encoder
     from app.main import create_app
+    from app.protocol import HttpProtocol
 
     if settings.database_url is None:
         raise ValueError("set GLYPHSEEK_DATABASE_URL, or start everything together with `glyphseek serve`")
@@ -84,6 +85,7 @@ def api() -> None:
         create_app(settings, encoder),
         host=settings.host,
         port=settings.port,
+        http=HttpProtocol,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=8,

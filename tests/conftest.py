@@ -1,8 +1,13 @@
-"""A real Postgres for each test process; in it a fresh, migrated database for each test that wants one."""
+"""A real Postgres for each test process; in it a fresh, migrated database for each test that wants one.
+
+Every answer that a test gets from the service is looked at: errors are problem documents without secrets.
+"""
 
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
+import httpx2
 import psycopg
 import pytest
 from sqlalchemy import Engine, make_url
@@ -10,6 +15,7 @@ from sqlalchemy import Engine, make_url
 from indexer.database import create_engine, migrate
 from indexer.embedded import EmbeddedPostgres
 from indexer.sandbox import Sandbox
+from tests.answers import check_error
 
 _numbers = count()
 
@@ -18,6 +24,23 @@ def _administer(server: EmbeddedPostgres, statement: str) -> None:
     conninfo = make_url(server.url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(conninfo, autocommit=True) as connection:
         connection.execute(statement)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def checked_answers() -> Iterator[None]:
+    """Check the errors among the answers that any client gets."""
+    send = httpx2.Client.send
+
+    def send_and_check(client: httpx2.Client, request: httpx2.Request, **options: Any) -> httpx2.Response:
+        answer = send(client, request, **options)
+        stands_in = answer.headers.get("server", "").startswith("BaseHTTP")  # for the rest of the web
+        if answer.status_code >= 400 and not stands_in:
+            check_error(answer.status_code, answer.headers["content-type"], answer.read())
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx2.Client, "send", send_and_check)
+        yield
 
 
 @pytest.fixture(scope="session")

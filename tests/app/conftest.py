@@ -1,6 +1,7 @@
 """The application on a real Postgres, with a network of random numbers and a worker in a thread."""
 
 import io
+import socket
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from PIL import Image
 from app import cli
 from app.client import Client
 from app.main import create_app
+from app.protocol import HttpProtocol
 from app.settings import Settings
 from indexer import worker
 from indexer.blobs import BlobStore
@@ -43,6 +45,14 @@ def upload(client: TestClient, *files: tuple[str, bytes], **options: object) -> 
     params = {name: options.pop(name) for name in ("wait",) if name in options}
     parts = [("files", (name, data)) for name, data in files]
     return client.post("/images", files=parts, data=options, params=params)
+
+
+def connect(url: str, data: bytes = b"") -> socket.socket:
+    """Return a connection to a server on which these bytes have been sent."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    connection = socket.create_connection((host, int(port)), timeout=20)
+    connection.sendall(data)
+    return connection
 
 
 @pytest.fixture
@@ -87,7 +97,8 @@ def working(settings: Settings) -> Iterator[None]:
 @pytest.fixture
 def service_url(settings: Settings, working: None) -> Iterator[str]:
     """Where the running application answers, ready to search, as other programs reach it."""
-    config = uvicorn.Config(create_app(settings, RandomEncoder()), port=0, log_config=None, ws="none")
+    app = create_app(settings, RandomEncoder())
+    config = uvicorn.Config(app, port=0, http=HttpProtocol, log_config=None, ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()

@@ -29,7 +29,7 @@ from indexer.errors import StorageFull
 from indexer.sandbox import Sandbox
 from model.encoder import Encoder
 from tests.app import decoders
-from tests.app.conftest import spell, upload
+from tests.app.conftest import connect, spell, upload
 from tests.integration.conftest import RandomEncoder
 
 HEAD = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
@@ -45,13 +45,6 @@ def wait(condition: Callable[[], object], seconds: float = 20) -> None:
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
-
-
-def connect(url: str, data: bytes = b"") -> socket.socket:
-    host, _, port = url.removeprefix("http://").partition(":")
-    connection = socket.create_connection((host, int(port)), timeout=20)
-    connection.sendall(data)
-    return connection
 
 
 def post_head(length: int) -> bytes:
@@ -104,34 +97,6 @@ def test_headers_that_never_end_leave_searches_alone(service_url: str) -> None:
         for _ in range(150):
             stack.enter_context(connect(service_url, b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: "))
         assert max(search_seconds(service_url) for _ in range(3)) < 5
-
-
-@pytest.mark.parametrize(
-    ("sent", "expected"),
-    [
-        (b"GET /livez HTTP/1.1\r\n\r\n", {400}),  # no host
-        (b"GET /livez HTTP/1.0\r\n\r\n", {421}),  # HTTP/1.0 needs none
-        (b"GET /livez HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n", {400}),  # two hosts
-        (b"GET http://evil.example/livez HTTP/1.1\r\nHost: localhost\r\n\r\n", {200, 404}),  # for a proxy
-        (b"GET /livez HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", {200, 400}),
-        (b"GET /" + b"x" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", {400, 404}),
-        (b"GET /images/%zz HTTP/1.1\r\nHost: localhost\r\n\r\n", {422}),
-        (b"GET /images/\xff HTTP/1.1\r\nHost: localhost\r\n\r\n", {400}),
-        (b"GET /images/%ff%00 HTTP/1.1\r\nHost: localhost\r\n\r\n", {422}),
-        (b"GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", {404}),
-        (b"GET /page/..%2f..%2fsettings.py HTTP/1.1\r\nHost: localhost\r\n\r\n", {404}),
-        (b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n", {404}),
-        (b"POST /images HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", {400}),
-        (b"POST /images HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", {400}),
-        (b"POST /search HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: x\r\n\r\n", {400, 501}),
-        (b"nonsense\r\n\r\n", {400}),
-        (b"\x16\x03\x01\x02\x00\x01\x00", {400}),  # TLS
-    ],
-)
-def test_odd_requests_are_refused(service_url: str, sent: bytes, expected: set[int]) -> None:
-    with connect(service_url, sent) as connection:
-        assert status(connection) in expected
-    assert httpx2.get(f"{service_url}/livez", timeout=20).status_code == 200
 
 
 def test_large_bodies_are_refused_where_none_is_needed(service_url: str) -> None:

@@ -94,9 +94,7 @@ def server(settings: Settings) -> Iterator[tuple[uvicorn.Server, threading.Threa
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     app = create_app(settings, RandomEncoder())
-    server = uvicorn.Server(
-        uvicorn.Config(app, port=port, log_config=None, access_log=False, timeout_graceful_shutdown=8)
-    )
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, timeout_graceful_shutdown=8))
     thread = threading.Thread(target=server.run)
     thread.start()
     while not server.started:
