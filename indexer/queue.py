@@ -12,7 +12,7 @@ it does that count against the photo, so neither its neighbours nor a kill by ha
 Times are the database's: clocks of workers may differ.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -135,6 +135,19 @@ def renew(session: Session, *, owner: str, lease_seconds: float) -> int:
     """Lengthen the leases of all photos that `owner` still holds; return how many."""
     mine = update(Image).where(Image.lease_owner == owner).values(lease_until=_from_now(lease_seconds))
     return len(session.execute(mine.returning(Image.id)).all())
+
+
+def expire(session: Session, *, ended: Callable[[str], bool]) -> None:
+    """End the leases of workers that are gone; as after any lease, their photos are claimed alone next.
+
+    Args:
+        session: the caller's transaction.
+        ended: tells whether a worker, given the name it claimed by, is known to be gone. If it errs, the
+            worker finds its lease lost, and what it did is not kept.
+    """
+    owners = session.scalars(select(Image.lease_owner).where(Image.lease_owner.is_not(None)).distinct())
+    gone = [owner for owner in owners if owner and ended(owner)]
+    session.execute(update(Image).where(Image.lease_owner.in_(gone)).values(lease_until=func.now()))
 
 
 def release(session: Session, *, owner: str, image_ids: Sequence[int] | None = None) -> int:

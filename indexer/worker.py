@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import psutil
 from sqlalchemy import URL, Engine
 
 from indexer import changes, pipeline, queue, versions
@@ -63,7 +64,7 @@ def run(
         batch_size: most photos in a batch.
         max_pixels: largest width x height of a photo.
         decoders: processes that decode the next batch while the network works on this one.
-        lease_seconds: how long after a crash its photos wait; renewed at a third of it.
+        lease_seconds: how long after a crash its photos wait, at most; renewed at a third of it.
         poll_seconds: how often to look without a notification.
     """
     engine = create_engine(database_url, pool_size=3)
@@ -85,6 +86,13 @@ def run(
         with suppress(DatabaseUnavailable), session_scope(engine) as session:
             queue.release(session, owner=owner)
         engine.dispose()
+
+
+def _ended(owner: str) -> bool:
+    """Tell whether another worker was on this machine and is gone; of those elsewhere nothing is known."""
+    host, _, rest = owner.rpartition(":")[0].rpartition(":")
+    # A container that is started again gives its process the same number.
+    return host == socket.gethostname() and (int(rest) == os.getpid() or not psutil.pid_exists(int(rest)))
 
 
 def _keep_leases(engine: Engine, owner: str, lease_seconds: float, ended: threading.Event) -> None:
@@ -124,11 +132,12 @@ class _Worker:
                 self.stop.wait(poll_seconds)
 
     def prepare_database(self) -> None:
-        """Once, and again after every interruption: free old claims, make the model version known."""
+        """Once, and again after every interruption: free claims of old, make the model version known."""
         if self.registered:
             return
         with session_scope(self.engine) as session:
             queue.release(session, owner=self.owner)
+            queue.expire(session, ended=lambda owner: owner != self.owner and _ended(owner))
             served = versions.add(session, version=self.encoder.version, dimension=self.encoder.dimension)
             upcoming = versions.read(session).upcoming
         if self.encoder.version not in (served, upcoming):

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -199,18 +200,18 @@ while True:
     pid = os.fork()
     if pid == 0:
         worker.run(sys.argv[1], Mortal(), BlobStore(Path(sys.argv[2])), stop=threading.Event(),
-                   lease_seconds=0.3, poll_seconds=0.05)
+                   lease_seconds=float(sys.argv[4]), poll_seconds=0.05)
     print(pid, flush=True)
     os.waitpid(pid, 0)
 """
 
 
 @contextmanager
-def _supervised(gallery: Gallery, deadly: str = "?") -> Iterator[IO[str]]:
+def _supervised(gallery: Gallery, deadly: str = "?", lease_seconds: float = 0.3) -> Iterator[IO[str]]:
     """Keep a worker alive; yield a file of the pids that it had, one after the other."""
     url = gallery.engine.url.render_as_string(hide_password=False)
     root = gallery.blobs.path("a" * 64).parents[3]
-    command = [sys.executable, "-c", PROGRAM, url, str(root), deadly]
+    command = [sys.executable, "-c", PROGRAM, url, str(root), deadly, str(lease_seconds)]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -221,15 +222,28 @@ def _supervised(gallery: Gallery, deadly: str = "?") -> Iterator[IO[str]]:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_photo_that_ends_its_worker_is_given_up_and_no_other(gallery: Gallery) -> None:
+@pytest.mark.parametrize("lease_seconds", [0.3, 1000])  # the next one on the machine need not wait for it
+def test_photo_that_ends_its_worker_is_given_up_and_no_other(gallery: Gallery, lease_seconds: float) -> None:
     ids = [gallery.add(f"word{number}") for number in range(3)]
     deadly = gallery.add("deadly")
-    with _supervised(gallery, "deadly") as pids:
+    with _supervised(gallery, "deadly", lease_seconds) as pids:
         _wait(lambda: gallery.statuses() == {**dict.fromkeys(ids, "indexed"), deadly: "failed"}, 30)
         # One ended with a batch, and three with the photo alone; the last one is idle.
         assert len({pids.readline() for _ in range(2 + queue.MAX_CRASHES)}) == 2 + queue.MAX_CRASHES
     assert gallery.image(deadly).reason == queue.CRASH_REASON
     assert {gallery.image(image_id).crashes for image_id in ids} == {0}
+
+
+def test_leases_of_workers_that_may_live_are_left_alone(gallery: Gallery) -> None:
+    host, gone = socket.gethostname(), subprocess.Popen("true")
+    gone.wait()
+    owners = [f"elsewhere:{gone.pid}:a", f"{host}:{os.getppid()}:a", "someone", f"{host}:{gone.pid}:a"]
+    for number, owner in enumerate(owners):
+        gallery.add(f"word{number}")
+        gallery.claim(owner)
+    with _running(gallery):
+        _wait(lambda: gallery.statuses()[4] == "indexed")
+    assert list(gallery.statuses().values()) == ["processing"] * 3 + ["indexed"]
 
 
 def test_killed_worker_loses_nothing(gallery: Gallery) -> None:
