@@ -166,7 +166,11 @@ def test_box_and_crop_show_the_word(page: Page, name: str) -> None:
     assert large == pytest.approx((covered, part), abs=0.1)
 
 
-def test_upload_progress_search_delete_undo(page: Page, service: str) -> None:
+def test_upload_progress_search_delete_undo(page: Page, service: str, tmp_path: Path) -> None:
+    def keep(step: str) -> None:
+        """Keep a picture for whoever wants to look."""
+        page.screenshot(path=tmp_path / f"{step}.png")
+
     page.get_by_role("button", name="Add photos").first.click()
     page.get_by_role("region", name="Add photos").get_by_role("combobox").fill("fresh")
     archive = io.BytesIO()
@@ -182,7 +186,9 @@ def test_upload_progress_search_delete_undo(page: Page, service: str) -> None:
         ]
     )
     uploads = page.get_by_role("list", name="Uploads").get_by_role("listitem")
+    keep("1-progress")
     expect(page.get_by_text("2 of 5 files indexed, 3 refused")).to_be_visible(timeout=INDEX_MS)
+    keep("2-uploaded")
     for name, state in {
         "marble.jpg": "indexed",
         "pelican.jpg": "indexed",
@@ -194,8 +200,10 @@ def test_upload_progress_search_delete_undo(page: Page, service: str) -> None:
     page.get_by_role("button", name="Close the upload panel").click()
 
     hit = search(page, "pelican").filter(has_text="pelican.jpg")
+    keep("3-found")
     hit.get_by_role("button", name="Delete pelican.jpg").click()
     expect(hit).to_be_hidden()
+    keep("4-deleted")
     page.get_by_role("button", name="Undo").click()
     expect(hit).to_be_visible()
     hit.get_by_role("button", name="Delete pelican.jpg").click()
@@ -440,19 +448,6 @@ def test_nothing_sticks_out_on_a_phone(page: Page, path: str) -> None:
     expect(page.get_by_text(re.compile(r"^\d+ photos indexed"))).to_be_visible()
     page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-
-
-def test_first_results_come_quickly(page: Page) -> None:
-    page.evaluate(
-        """() => {
-            const done = () => { window.took = performance.now() - window.started; };
-            new MutationObserver(done).observe(document.getElementById("grid"), { childList: true });
-            const begin = () => { window.started = performance.now(); };
-            document.getElementById("query").addEventListener("input", begin);
-        }"""
-    )
-    search(page, "harbour")
-    assert page.evaluate("window.took") < 1000  # 300 on a machine that does nothing else
 
 
 @pytest.mark.parametrize(

@@ -50,8 +50,8 @@ def main() -> None:
     encoder = Encoder(device="cpu", threads=options.threads)
     systems: dict[str, Callable[[Picture], Any]] = {
         "glyphseek": lambda picture: encoder.encode_images([picture])[0].embeddings,
-        "RapidOCR onnxruntime": _reader("onnxruntime", options.threads),
-        "RapidOCR openvino": _reader("openvino", options.threads),
+        "RapidOCR onnxruntime": reader("onnxruntime", options.threads),
+        "RapidOCR openvino": reader("openvino", options.threads),
     }
     found: dict[str, list[Any]] = {name: [] for name in systems}
     seconds: dict[str, list[float]] = {name: [] for name in systems}
@@ -69,7 +69,8 @@ def main() -> None:
     measuring.show(f"{len(chosen)} photos, {options.threads} threads", rows, options.json)
 
 
-def _reader(engine: str, threads: int) -> Callable[[Picture], list[str]]:
+def reader(engine: str, threads: int) -> Callable[[Picture], list[str]]:
+    """Return what reads the lines of a picture, RGB, with RapidOCR."""
     parameters = {f"{part}.engine_type": rapidocr.EngineType(engine) for part in ("Det", "Cls", "Rec")}
     parameters |= {
         "Global.log_level": "error",
