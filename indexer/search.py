@@ -267,7 +267,7 @@ def _page(this: _Search, query: Query) -> Page:
     uncut = this.mode == "similar" and this.min_score is None and not query.excluded
     word = query.words[0] if len(query.words) == 1 and uncut else None
     total, found, best = _cut(this, query) if word is None else _page_of_word(this, word)
-    likely = best >= ranking.suggested_cut(query, this.calibration)
+    likely = total > 0 and best >= ranking.suggested_cut(query, this.calibration)
     return Page(query, this.way, this.mode != "similar", total, found, likely)
 
 

@@ -90,11 +90,23 @@ function minScore({ match, min }) {
 function results(wanted) {
   const { q, match, collection, from, to, conditions } = wanted;
   const filters = { taken_after: startOf(from), taken_before: endOf(to), where: conditions };
+  const min_score = minScore(wanted);
+  let shown = q;
   return {
     label: "Results",
     async load(offset, signal) {
-      const parameters = { q, match, collection, ...filters, min_score: minScore(wanted), limit: PAGE, offset };
-      const answer = await search(parameters, signal);
+      const ask = (text) =>
+        search({ q: text, match, collection, ...filters, min_score, limit: PAGE, offset }, signal);
+      if (!offset) shown = q;
+      let answer = await ask(shown);
+      const [meant, ...others] = answer.did_you_mean;
+      if (!answer.total && meant && min_score === "suggested") {
+        const instead = await ask(meant); // better than an empty page
+        if (instead.total) {
+          shown = meant;
+          answer = { ...instead, instead: meant, did_you_mean: others, ignored: answer.ignored };
+        }
+      }
       const items = answer.hits.map((hit) => ({ ...hit, boxes: distinct(hit.boxes) }));
       const next = offset + answer.hits.length;
       const last = next >= answer.total || !answer.hits.length;
@@ -156,7 +168,8 @@ function showSummary({ q, match, collection, status, min }, { items, answer }) {
   empty.hidden = items.length > 0;
   if (q) {
     const order = match === "similar" ? ", best first" : "";
-    summary.textContent = `${count(answer.total, "photo")} for “${q}”${order}`;
+    const missing = answer.instead ? `No photo matches “${q}” well. ` : "";
+    summary.textContent = `${missing}${count(answer.total, "photo")} for “${answer.instead ?? q}”${order}`;
     summary.title = `${Math.round(answer.took_ms.total)} ms`;
     const reason = match === "similar" && min !== 0 ? "No photo matches that well." : "No photo matches.";
     empty.replaceChildren(make("p", {}, reason));

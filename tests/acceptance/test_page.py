@@ -359,6 +359,18 @@ def test_matches_can_be_exact_or_parts_of_words(page: Page) -> None:
     expect(hits).to_have_count(1)
 
 
+def test_another_spelling_is_searched_where_nothing_matches_well(page: Page) -> None:
+    page.goto("/?q=hrbxuor")
+    expect(page.get_by_text("No photo matches “hrbxuor” well. 1 photo for “harbour”")).to_be_visible()
+    expect(page.get_by_role("searchbox")).to_have_value("hrbxuor")
+    hits = page.get_by_role("list", name="Results").get_by_role("listitem")
+    expect(hits).to_have_count(1)
+    expect(hits.first).to_contain_text("harbour.jpg")
+    page.get_by_role("button", name="Show less similar photos").click()
+    expect(hits.nth(len(PHOTOS) - 1)).to_be_visible()
+    expect(page.get_by_text("photos for “hrbxuor”")).to_be_visible()
+
+
 def test_other_spellings_are_offered_where_nothing_likely_matches(page: Page) -> None:
     page.goto("/?q=hrbxuor&min=90")
     page.get_by_text("Did you mean").get_by_role("button", name="harbour").click()

@@ -83,6 +83,7 @@ def meant(gallery: Gallery, query: str, **options: object) -> list[str]:
 def test_other_spellings_where_no_photo_likely_shows_the_query(read: Gallery) -> None:
     assert meant(read, "kofee")[0] == "coffee"
     assert meant(read, "kofee", min_score=1)[0] == "coffee"
+    assert meant(read, "xcoffee", min_score="suggested")[0] == "coffee"  # similar, but not found by `x`
     assert meant(read, "kofee", offset=1) == []  # with the first page only
     assert meant(read, "qo") == []  # anything is near
     assert meant(read, "shopp", mode="exact")[0] == "shop"
