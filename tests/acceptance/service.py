@@ -19,6 +19,7 @@ from indexer.errors import GlyphseekError
 
 COMMAND = (sys.executable, "-P", "-m", "app")
 START_SECONDS = 120.0  # for a machine that is busy with other things
+STOP_SECONDS = 20.0
 
 
 def free_port() -> int:

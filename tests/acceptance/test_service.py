@@ -14,11 +14,10 @@ from app.client import Client
 from app.ingest import Report, find_photos, ingest
 from app.schemas import SearchAnswer
 from model.boxes import pairwise_iou
-from tests.acceptance.service import COMMAND, Service, environment, free_port
+from tests.acceptance.service import COMMAND, STOP_SECONDS, Service, environment, free_port
 
 GALLERY = Path(__file__).parents[2] / "app" / "gallery"
 PHOTOS = ("tin-coffee.jpg", "exit-green.jpg", "shop-harbour-coffee.jpg")
-STOP_SECONDS = 20.0
 
 
 @pytest.fixture
