@@ -3,9 +3,9 @@
     python -m tests.benchmarks.matching DATA/icdar2015 [--seed 0] [--json FILE]
 
 A fresh service indexes DATA/icdar2015/test and is asked every word of test_queries.json, and every word with
-one letter lost, changed or added by chance, as the page asks: with `min_score=suggested`, and where that finds
-nothing, for the first word of `did_you_mean`. The others search what RapidOCR 3.10 reads in the same photos:
-the rules are those of the systems, not the systems themselves.
+one letter lost, changed or added by chance, as the page asks: with `min_score=suggested`, and where that
+finds nothing, for the first word of `did_you_mean`. The others search what RapidOCR 3.10 reads in the same
+photos: the rules are those of the systems, not the systems themselves.
 
 - same word: one of the words that were read is the query.
 - trigrams: Immich's, `ocr_search.text %>> query`: pg_trgm's strict word similarity is 0.5 or more.
