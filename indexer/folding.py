@@ -2,6 +2,8 @@
 
 import unicodedata
 
+DENSE = "\u2e80"  # from here on Unicode has the scripts of China, Japan and Korea
+
 
 def fold(transcript: str) -> str:
     """Return what of a transcript counts when it is compared: letters and digits, small, without accents."""
@@ -10,6 +12,19 @@ def fold(transcript: str) -> str:
 
 
 def trigrams(folded: str) -> list[str]:
-    """Return all runs of three characters of a folded transcript between `^` and `$`, each once, sorted."""
+    """Return all runs of three characters of a folded transcript between `^` and `$`, each once, sorted.
+
+    In Chinese and the like one or two characters are a word, so these are there too.
+    """
     marked = f"^{folded}$" if folded else ""
-    return sorted({marked[start : start + 3] for start in range(len(marked) - 2)})
+    short = {run for length in (1, 2) for run in _runs(folded, length) if is_dense(run)}
+    return sorted(set(_runs(marked, 3)) | short)
+
+
+def is_dense(text: str) -> bool:
+    """Tell whether a text is of characters that say as much as several letters, as those of Chinese do."""
+    return all(character >= DENSE for character in text)
+
+
+def _runs(text: str, length: int) -> list[str]:
+    return [text[start : start + length] for start in range(len(text) - length + 1)]

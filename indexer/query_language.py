@@ -65,7 +65,7 @@ def parse(text: str, charset: Charset) -> Query:
         if known := tuple(word for word in words if charset.fold(word)):
             (excluded if minus else terms).append(Term(known))
     if not terms:
-        hint = f"of {charset.characters[:80]}, or of their capitals and accented forms"
+        hint = f"of {charset.listed()}, or of their capitals and accented forms"
         if excluded:
             raise InvalidQuery(f"a query needs a word to look for beside those to leave out: a letter {hint}")
         raise InvalidQuery(f"a query needs a letter or a digit {hint}")

@@ -11,6 +11,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
+from indexer.folding import is_dense
 from indexer.phrases import Place, place, standing
 from indexer.query_language import Term
 from indexer.segment import Ids
@@ -106,9 +107,9 @@ def shows(rows: Sequence[Reading], term: Term, way: Way) -> bool:
 
 def _stands_in_indexed(text: str, way: Way) -> ColumnElement[bool]:
     """As `_stands_in`, with what an index finds."""
-    if way != "contains" or len(text) < 3:
+    if way != "contains" or (len(text) < 3 and not is_dense(text)):
         return _stands_in(text, way)
-    parts = [text[start : start + 3] for start in range(len(text) - 2)]
+    parts = [text[start : start + 3] for start in range(max(1, len(text) - 2))]
     return and_(Proposal.trigrams.contains(parts), _stands_in(text, way))
 
 

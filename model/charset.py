@@ -3,8 +3,14 @@
 import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 LATIN = "0123456789abcdefghijklmnopqrstuvwxyz"
+# The 3755 characters of GB 2312, level 1, the most frequent first (`model.training.lexicon`).
+CHINESE = (Path(__file__).parent / "charsets" / "chinese.txt").read_text("utf-8").strip()
+# What a network is built for; there is one more, with all that the reading trunk knows (`training.widen`).
+CHARSETS = {"latin": LATIN, "chinese-1019": LATIN + CHINESE[:1019], "chinese-3755": LATIN + CHINESE}
+MOST_LISTED = 80  # characters in a message
 
 
 class UnknownCharactersError(ValueError):
@@ -21,6 +27,13 @@ class Charset:
     def _numbers(self) -> dict[str, int]:
         return {character: number for number, character in enumerate(self.characters, start=1)}
 
+    def listed(self) -> str:
+        """Return the characters as a message names them: all of them, or Latin and how many more."""
+        if len(self.characters) <= MOST_LISTED:
+            return self.characters
+        first, others = self.characters[: len(LATIN)], self.characters[len(LATIN) :]
+        return f"{first} and {len(others)} more such as {others[:5]}"
+
     def fold(self, text: str) -> str:
         """Return `text` in lower case, without accents, reduced to the characters of this set."""
         plain = unicodedata.normalize("NFKD", text).casefold()
@@ -34,5 +47,5 @@ class Charset:
         """
         numbers = [self._numbers[character] for character in self.fold(word)]
         if not numbers:
-            raise UnknownCharactersError(f"{word[:40]!r} has none of the characters {self.characters[:80]}")
+            raise UnknownCharactersError(f"{word[:40]!r} has none of the characters {self.listed()}")
         return numbers

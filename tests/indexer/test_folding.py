@@ -1,6 +1,6 @@
 import pytest
 
-from indexer.folding import fold, trigrams
+from indexer.folding import fold, is_dense, trigrams
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,14 @@ def test_fold(transcript: str, folded: str) -> None:
         ("a", ["^a$"]),  # the shortest word has one, too
         ("ab", ["^ab", "ab$"]),
         ("aaaa", ["^aa", "aa$", "aaa"]),  # each once
+        ("咖啡", ["^咖啡", "咖", "咖啡", "咖啡$", "啡"]),  # one or two characters are a word
+        ("a啡b", ["^a啡", "a啡b", "啡", "啡b$"]),  # but not with letters
     ],
 )
 def test_trigrams(folded: str, expected: list[str]) -> None:
     assert trigrams(folded) == expected
+
+
+@pytest.mark.parametrize(("text", "dense"), [("咖啡", True), ("か", True), ("a啡", False), ("кофе", False)])
+def test_is_dense(text: str, dense: bool) -> None:
+    assert is_dense(text) is dense

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 
 from indexer.errors import InvalidQuery
-from indexer.query_language import MAX_WORDS, Query, parse, words_of
-from model.charset import Charset
+from indexer.query_language import MAX_WORDS, Query, Term, parse, words_of
+from model.charset import CHARSETS, Charset
 
-LATIN = Charset()
+LATIN, CHINESE = Charset(), Charset(CHARSETS["chinese-3755"])
 
 
 def words(text: str) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
@@ -84,6 +84,16 @@ def test_characters_that_the_network_does_not_know_are_named(text: str, ignored:
 def test_what_cannot_be_searched_for_is_refused_with_a_reason(text: str, reason: str) -> None:
     with pytest.raises(InvalidQuery, match=reason):
         parse(text, LATIN)
+
+
+def test_chinese_is_one_word_between_spaces() -> None:
+    query = parse("星巴克咖啡 ＣＡＦＥ -茶", CHINESE)
+    assert query.words == ["星巴克咖啡", "cafe"]
+    assert query.excluded == (Term(("茶",)),)
+    assert parse("咖啡館", CHINESE).ignored == ("館",)  # a traditional form
+    with pytest.raises(InvalidQuery, match=r"and 3755 more such as .*, or of their capitals") as refused:
+        parse("кофе", CHINESE)
+    assert len(str(refused.value)) < 200
 
 
 @given(st.text() | st.text(alphabet='ab -"“”é☕\0\n', max_size=60))

@@ -13,7 +13,20 @@ from indexer.search import search
 from indexer.transcripts import Way
 from tests.integration.conftest import Gallery
 
-WORDS = ["coffee", "coffees", "Cof", "office", "shop coffee", "abab", "bababa", "aab b", "Café", "x"]
+CHINESE = ["咖啡馆", "星巴克咖啡"]
+WORDS = [
+    "coffee",
+    "coffees",
+    "Cof",
+    "office",
+    "shop coffee",
+    "abab",
+    "bababa",
+    "aab b",
+    "Café",
+    "x",
+    *CHINESE,
+]
 
 
 @pytest.fixture
@@ -47,6 +60,12 @@ def read_in(gallery: Gallery, way: Way, *words: str) -> set[str]:
         ("contains", "x", {"x"}),
         ("contains", "babab", {"bababa"}),  # trigrams alone would find more
         ("contains", "zzz", set()),
+        ("exact", "咖啡", set()),
+        ("prefix", "咖", {"咖啡馆"}),
+        ("contains", "咖啡", {"咖啡馆", "星巴克咖啡"}),
+        ("contains", "啡", {"咖啡馆", "星巴克咖啡"}),
+        ("contains", "巴克咖", {"星巴克咖啡"}),
+        ("contains", "啡咖", set()),
     ],
 )
 def test_a_word_stands_in_transcripts(
@@ -106,6 +125,8 @@ def test_a_beginning_finds_at_least_what_the_longer_word_finds(
         ("exact", "coffee", "ix_proposals_folded"),
         ("prefix", "c", "ix_proposals_folded"),
         ("contains", "offe", "ix_proposals_trigrams"),
+        ("contains", "咖啡", "ix_proposals_trigrams"),
+        ("contains", "啡", "ix_proposals_trigrams"),
     ],
 )
 def test_every_lookup_uses_an_index(gallery: Gallery, way: Way, word: str, index: str) -> None:
