@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, FilePath, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from model.shipped import shipped
+
 CommaSeparated = NoDecode
 LOCK_NAME = "serve.lock"  # in the data folder of `glyphseek serve`
 
@@ -35,7 +37,9 @@ class Settings(BaseSettings):
     threads: int | None = Field(
         None, ge=1, description="Processor threads of the worker; all cores by default."
     )
-    checkpoint: FilePath | None = Field(None, description="Checkpoint file; the shipped one by default.")
+    checkpoint: FilePath | None = Field(
+        None, description="Name of a shipped checkpoint, `accurate` by default, or the file of one."
+    )
     longer_sides: Annotated[tuple[int, ...], CommaSeparated] = Field(
         (1280,),
         description="Sizes in pixels at which a photo is searched for words, separated by commas; "
@@ -69,6 +73,11 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("checkpoint", mode="before")
+    @classmethod
+    def _shipped(cls, value: object) -> object:
+        return shipped().get(str(value), value)
 
     @field_validator("database_url")
     @classmethod

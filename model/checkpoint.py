@@ -18,10 +18,11 @@ from torch import Tensor
 from model.paper.network import PaperConfig, PaperNetwork
 from model.retriever import Retriever, RetrieverConfig
 from model.runtime import Converted
+from model.shipped import DEFAULT, shipped
 
 Network = Retriever | PaperNetwork
 EIGHT_BITS, ENDINGS, QUERY_BASIS = "openvino.", ("xml", "bin"), "query_basis"
-DEFAULT_CHECKPOINT = Path(__file__).parent / "weights" / "accurate.safetensors"
+DEFAULT_CHECKPOINT = shipped()[DEFAULT]
 
 
 class CheckpointError(ValueError):

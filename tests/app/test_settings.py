@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.settings import Settings
+from model.shipped import shipped
 
 
 def test_every_setting_has_a_default_that_works() -> None:
@@ -21,9 +22,20 @@ def test_environment_sets_them(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.allowed_hosts == ("photos.example", "localhost")
 
 
+def test_a_shipped_checkpoint_is_chosen_by_its_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, path in shipped().items():
+        monkeypatch.setenv("GLYPHSEEK_CHECKPOINT", name)
+        assert Settings().checkpoint == path
+    own = tmp_path / "own.safetensors"
+    own.touch()
+    monkeypatch.setenv("GLYPHSEEK_CHECKPOINT", str(own))
+    assert Settings().checkpoint == own
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("CHECKPOINT", "klingon"),  # neither shipped nor a file
         ("PORT", "x"),
         ("PORT", "70000"),
         ("LONGER_SIDES", "10"),  # no word could be seen
