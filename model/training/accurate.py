@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from model import checkpoint
@@ -34,13 +33,15 @@ from model.training.datasets import (
 from model.training.lettering import find_fonts
 from model.training.losses import detection_loss, reading_loss
 from model.training.refining import looks, refining_loss
-from model.training.regions import Crops, Regions, cut, jittered, merge, proposed_regions, true_regions
+from model.training.regions import Crops, cut, merge, proposed_regions, true_regions
+from model.training.sequences import Sequences, crops_of, read_all, sequence_losses
 from model.training.settings import Settings
 from model.training.similarity import similarity_loss
-from model.training.synthetic import degrade, load_words
+from model.training.synthetic import load_words
 
 REFINING = 64  # channels of a new second look
-Example = tuple[Batch | None, Sequence[Photo]]  # pictures, and all crops of words to choose from
+# Pictures, and all crops of words to choose from; or these as they were read.
+Example = tuple[Batch | None, Sequence[Photo]] | Sequences
 
 
 class AccurateTask:
@@ -85,11 +86,15 @@ class AccurateTask:
         if settings.word_sets == Settings.word_sets and settings.batch:
             sets = [path for path in sets if path.exists()]  # nobody asked for them
         words = [word for path in sets for word in read_word_crops(path)]
+        if settings.read_once:
+            yield from repeat(read_all(self.network, words, settings))
         for batch in batches:
             yield batch, words
 
     def losses(self, example: Example, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return the parts of L; their sum is what is minimised. Nothing where nothing can be learned."""
+        if isinstance(example, Sequences):
+            return sequence_losses(self.network, example, self._settings, rng)
         return step_losses(self.network, *example, self._settings, rng)
 
 
@@ -216,16 +221,8 @@ def word_crops(
     retriever: Retriever, words: Sequence[Photo], settings: Settings, rng: np.random.Generator
 ) -> list[Crops]:
     """Return random crops out of data sets of words."""
-    charset = Charset(retriever.config.charset)
-    groups: list[Crops] = []
-    for index in rng.integers(len(words), size=settings.word_crops if words else 0).tolist():
-        pixels, word = words[index].pixels(), words[index].words[0]
-        if settings.degrade:
-            pixels = np.asarray(degrade(rng, Image.fromarray(pixels)))
-        image = torch.tensor(pixels, device=settings.device).permute(2, 0, 1).float()
-        quads = jittered(rng, torch.from_numpy(word.quad[None]), settings.jitter)
-        groups += cut(image, Regions(quads, [word.text or ""]), charset)
-    return groups
+    chosen = rng.integers(len(words), size=settings.word_crops if words else 0).tolist()
+    return crops_of([words[index] for index in chosen], Charset(retriever.config.charset), settings, rng)
 
 
 def region_losses(

@@ -31,8 +31,11 @@ MIN_SCORE = 0.2
 TALLEST = 1.5  # height by width; nobody knows which way a taller proposal is read
 
 
-def regions_of(encoder: Encoder, photo: Photo, pixels: NDArray[np.uint8]) -> Regions:
-    """Return the true words of a photo, neighbours, the proposals that show some, the worst false alarms."""
+def regions_of(encoder: Encoder | None, photo: Photo, pixels: NDArray[np.uint8]) -> Regions:
+    """Return the true words of a photo, neighbours, the proposals that show some, the worst false alarms.
+
+    Without a network there are no proposals.
+    """
     view = View(
         pixels,
         np.array([word.quad for word in photo.words], np.float32).reshape(-1, 4, 2),
@@ -40,6 +43,10 @@ def regions_of(encoder: Encoder, photo: Photo, pixels: NDArray[np.uint8]) -> Reg
         np.array([word.ignore for word in photo.words], bool),
     )
     true = true_regions(np.random.default_rng(0), view, 0.0)
+    pairs = neighbours(true)
+    known = Regions(torch.cat([true.quads, pairs.quads]), true.texts + pairs.texts)
+    if encoder is None:
+        return known
     quads, _ = encoder.locate(pixels)
     height = np.linalg.norm(quads[:, 3] - quads[:, 0], axis=1)
     width = np.linalg.norm(quads[:, 1] - quads[:, 0], axis=1)
@@ -47,10 +54,7 @@ def regions_of(encoder: Encoder, photo: Photo, pixels: NDArray[np.uint8]) -> Reg
     alarms = [index for index, text in enumerate(proposed.texts) if not text][:FALSE_ALARMS]
     kept = [index for index, text in enumerate(proposed.texts) if text] + alarms
     texts = [proposed.texts[index] for index in kept]
-    pairs = neighbours(true)
-    return Regions(
-        torch.cat([true.quads, pairs.quads, proposed.quads[kept]]), true.texts + pairs.texts + texts
-    )
+    return Regions(torch.cat([known.quads, proposed.quads[kept]]), known.texts + texts)
 
 
 def cut_out(pixels: NDArray[np.uint8], quad: NDArray[np.float32]) -> tuple[Image.Image, NDArray[np.float32]]:
@@ -62,7 +66,7 @@ def cut_out(pixels: NDArray[np.uint8], quad: NDArray[np.float32]) -> tuple[Image
     return Image.fromarray(part), quad - low.astype(np.float32)
 
 
-def harvest(encoder: Encoder, photos: Iterable[Photo], out: Path) -> Iterator[int]:
+def harvest(encoder: Encoder | None, photos: Iterable[Photo], out: Path) -> Iterator[int]:
     """Write the crops of photos; yields how many a photo gave."""
     (out / "images").mkdir(parents=True, exist_ok=True)
     with (out / "train.jsonl").open("w") as file:
@@ -86,9 +90,10 @@ def main() -> None:
     parser.add_argument("dataset", type=Path, help="JSON lines of photos and the words in them")
     parser.add_argument("out", type=Path, help="folder to fill")
     parser.add_argument("--init", type=Path, default=checkpoint.DEFAULT_CHECKPOINT, help="checkpoint")
+    parser.add_argument("--true", action="store_true", help="true words alone: many times as fast")
     parser.add_argument("--threads", type=int, default=1, help="processor threads")
     given = parser.parse_args()
-    encoder = Encoder(given.init, threads=given.threads, min_score=MIN_SCORE)
+    encoder = None if given.true else Encoder(given.init, threads=given.threads, min_score=MIN_SCORE)
     photos = read_photos(given.dataset)
     for _ in track(harvest(encoder, photos, given.out), "photos", len(photos)):
         pass

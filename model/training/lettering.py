@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 Points = npt.NDArray[np.float32]
 Color = tuple[int, int, int]
 
-FONT_SUFFIXES = {".ttf", ".otf", ".woff"}
+FONT_SUFFIXES = {".ttf", ".otf", ".ttc", ".woff"}
+SIMPLIFIED = ("SC", "CN")  # how the families of simplified Chinese end in a file of several
 LETTERS_AND_DIGITS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 WRITTEN = LETTERS_AND_DIGITS + ".,-:!/()&@#%$'"
 # A private code point that no text font fills: its glyph is the one drawn for every missing character.
@@ -40,12 +41,27 @@ class Shadow(NamedTuple):
 
 @lru_cache(maxsize=2048)
 def load_font(path: Path, size: int) -> ImageFont.FreeTypeFont:
-    """Return the font at `size` pixels per em.
+    """Return the font at `size` pixels per em; of a file of several the one of simplified Chinese, if any.
 
     Raises:
         OSError: the file is no font that FreeType reads.
     """
-    return ImageFont.truetype(str(path), size)
+    return ImageFont.truetype(str(path), size, index=_face(path))
+
+
+@lru_cache
+def _face(path: Path) -> int:
+    """Return the number of the font in a file of several (`.ttc`), 0 in any other."""
+    number = 0
+    while path.suffix == ".ttc":
+        try:
+            family = ImageFont.truetype(str(path), 24, index=number).getname()[0] or ""
+        except OSError:  # there are no more
+            break
+        if family.endswith(SIMPLIFIED):
+            return number
+        number += 1
+    return 0
 
 
 def find_fonts(

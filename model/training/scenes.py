@@ -15,9 +15,10 @@ import numpy as np
 from PIL import Image
 from rich.progress import track
 
+from model.charset import CHARSETS, LATIN
 from model.evaluation.dataset import read_photos
 from model.training.datasets import SceneSource, text_free_cuts
-from model.training.lettering import find_fonts
+from model.training.lettering import WRITTEN, find_fonts
 from model.training.synthetic import load_words
 
 CUTS = 60
@@ -51,11 +52,13 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="JSON lines of photos for backgrounds")
     parser.add_argument("--words", type=Path, nargs="+", default=[Path("/usr/share/dict/words")])
     parser.add_argument("--fonts", type=Path, nargs="+", default=[Path("/usr/share/fonts")])
+    parser.add_argument("--charset", choices=CHARSETS, default="latin", help="every font has to draw it")
     given = parser.parse_args()
     cuts = (
         text_free_cuts(read_photos(given.photos), given.size // 2, given.seed, CUTS) if given.photos else []
     )
-    source = SceneSource(load_words(given.words), find_fonts(given.fonts), cuts, given.size)
+    needed = WRITTEN + CHARSETS[given.charset].removeprefix(LATIN)
+    source = SceneSource(load_words(given.words), find_fonts(given.fonts, needed), cuts, given.size)
     for _ in track(write_scenes(source, given.out, given.count, given.seed), "scenes", given.count):
         pass
 

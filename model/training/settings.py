@@ -56,6 +56,8 @@ class Settings:
         word_crops: Crops of words a step.
         word_sets: Folders of crops, in the folder of the data sets or anywhere.
         degrade: Blur, noise and the like on crops of words.
+        read_once: Read all crops of words before the first step and never again: many times as fast, for the
+            similarity alone.
         beta: Of the similarity's smooth-L1.
         average: Steps over which the written weights are averaged; 1: the last ones are written.
         clip: Largest norm of the gradient; 0: any.
@@ -99,6 +101,7 @@ class Settings:
     word_crops: int = 32
     word_sets: tuple[str, ...] = ("words",)
     degrade: bool = False
+    read_once: bool = False
     beta: float = 0.11
     average: int = 500
     clip: float = 10.0
@@ -156,6 +159,8 @@ def _contradiction(settings: Settings) -> str | None:
             return "paper needs --batch of at least 1 and --width in multiples of 8"
         if settings.size % 32:
             return "paper needs --size in multiples of 32"
+    elif settings.read_once and (settings.batch or settings.parts != ("similarity",)):
+        return "--read-once needs --batch 0 and --parts similarity"
     elif not settings.batch and {"detector", "refiner"} & set(settings.parts):
         return "detector and refiner learn from pictures: --batch must be at least 1"
     return None

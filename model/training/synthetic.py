@@ -117,8 +117,13 @@ GENERATORS: list[Callable[[Rng], str]] = [_number, _price, _phone, _plate, _time
 
 
 def _from_list(rng: Rng, words: Sequence[str]) -> str:
-    """Return a word of the list: plain, capitalised, in mixed case, as email, address ...."""
+    """Return a word of the list: plain, capitalised, in mixed case, as email, address ....
+
+    Scripts without capitals are left as they are.
+    """
     word = _pick(rng, words)
+    if word.upper() == word.lower():
+        return word
     form = rng.random()
     if form < 0.25:
         return word

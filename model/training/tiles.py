@@ -38,11 +38,12 @@ def vocabulary(words: Sequence[str], seed: int) -> tuple[list[str], list[str]]:
     known = [usable[index] for index in order[:KNOWN]]
     strange = [usable[index] for index in order[len(known) : len(known) + QUERIES // 2]]
     asked = known[: QUERIES // 2] + strange
-    alike = [_most_similar(word, usable) for word in asked]
+    alike = [most_similar(word, usable) for word in asked]
     return known, sorted({*asked, *alike})
 
 
-def _most_similar(word: str, words: Sequence[str]) -> str:
+def most_similar(word: str, words: Sequence[str]) -> str:
+    """Return the word of a list that is most similar to this one, other than itself."""
     best = extractOne(word, [other for other in words if other != word], scorer=Levenshtein.distance)
     return str(best[0])
 

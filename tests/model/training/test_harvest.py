@@ -47,6 +47,12 @@ def test_words_and_false_alarms_become_a_data_set(dataset: Path, tmp_path: Path)
     assert pixels.min() < 80  # the word is in it
 
 
+def test_true_words_need_no_network(dataset: Path, tmp_path: Path) -> None:
+    assert list(harvest(None, read_photos(dataset), tmp_path / "out")) == [1]
+    (crop,) = read_word_crops(tmp_path / "out" / "train.jsonl")
+    assert crop.words[0].text == "coffee"
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_false_alarms_are_few_and_tall_proposals_are_left_out(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_checkpoint: Path, count: int

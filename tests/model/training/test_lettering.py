@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -118,6 +119,23 @@ def test_fonts_are_found_once_and_only_if_they_draw_what_is_needed(font_file: Pa
     assert find_fonts([folder], "\u4e2d") == []  # a Chinese character the font has not got
     assert find_fonts([folder], "AZ", skip=["aileron", "copy"]) == []
     assert find_fonts([], "AZ") == []
+
+
+def test_of_a_file_of_several_fonts_the_chinese_one_is_taken(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    families = ["Sans JP", "Sans SC", "Sans TC"]
+
+    def open_font(path: str, size: int, index: int = 0) -> SimpleNamespace:
+        if index >= len(families):
+            raise OSError("no such face")
+        return SimpleNamespace(getname=lambda: (families[index], "Regular"))
+
+    monkeypatch.setattr("PIL.ImageFont.truetype", open_font)
+    assert load_font(tmp_path / "several.ttc", 24).getname()[0] == "Sans SC"
+    families.remove("Sans SC")
+    assert load_font(tmp_path / "others.ttc", 24).getname()[0] == "Sans JP"
+    assert load_font(tmp_path / "one.ttf", 24).getname()[0] == "Sans JP"
 
 
 def test_word_is_a_pair() -> None:

@@ -45,6 +45,13 @@ def test_the_preset_paper_has_the_schedules_of_the_paper() -> None:
     assert (tuned.augment, tuned.longer_side) == (True, (640, 1920))
 
 
+@pytest.mark.parametrize("wrong", [[], ["--batch", "0"], ["--parts", "similarity"]])
+def test_only_the_similarity_alone_can_be_learned_from_what_was_read_once(wrong: list[str]) -> None:
+    assert parse([*NEEDED, "--read-once", "--batch", "0", "--parts", "similarity"]).read_once
+    with pytest.raises(SystemExit):
+        parse([*NEEDED, "--read-once", *wrong])
+
+
 @pytest.mark.parametrize("wrong", [["--batch", "0"], ["--width", "12"], ["--size", "100"]])
 def test_what_the_preset_paper_cannot_be_is_refused(wrong: list[str]) -> None:
     with pytest.raises(SystemExit):
