@@ -111,8 +111,15 @@ def _take_in(service: Service, form: uploads.Form) -> tuple[list[Receipt], int]:
     collection, facts = _collection(form.fields), _metadata(form.fields)
     if not form.files:
         raise RequestError(422, "there is no file in the form field `files`")
-    receipts = [take_in(service, arrival, collection, facts) for arrival in _unpacked(service, form.files)]
-    return receipts, create_job(service, receipts)
+    receipts: list[Receipt] = []
+    try:
+        for arrival in _unpacked(service, form.files):
+            receipts.append(take_in(service, arrival, collection, facts))
+        return receipts, create_job(service, receipts)
+    except StorageFull as exc:
+        taken = [vars(receipt) for receipt in receipts if receipt.id is not None]
+        detail = f"{exc} ({len(taken)} files of this upload were taken before that, and stay)"
+        raise RequestError(507, detail, taken=taken) from exc
 
 
 def take_in(service: Service, arrival: Arrival | Refusal, collection: str, facts: dict[str, Any]) -> Receipt:

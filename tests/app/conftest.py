@@ -47,6 +47,19 @@ def upload(client: TestClient, *files: tuple[str, bytes], **options: object) -> 
     return client.post("/images", files=parts, data=options, params=params)
 
 
+def stored(settings: Settings) -> list[Path]:
+    """Return the files of photos, whole or not."""
+    return [path for path in settings.photos_dir.rglob("*") if path.is_file()]
+
+
+def wait(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Wait until something is true."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
 def connect(url: str, data: bytes = b"") -> socket.socket:
     """Return a connection to a server on which these bytes have been sent."""
     host, _, port = url.removeprefix("http://").partition(":")

@@ -11,8 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
-from pathlib import Path
 
 import httpx2
 import pytest
@@ -25,26 +23,14 @@ from app.settings import Settings
 from indexer import images, queries, worker
 from indexer.blobs import BlobStore
 from indexer.database import create_engine, session_scope
-from indexer.errors import StorageFull
 from indexer.sandbox import Sandbox
 from model.encoder import Encoder
 from tests.app import decoders
-from tests.app.conftest import connect, spell, upload
+from tests.app.conftest import connect, spell, stored, upload, wait
 from tests.integration.conftest import RandomEncoder
 
 HEAD = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
 END = b"\r\n--b--\r\n"
-
-
-def stored(settings: Settings) -> list[Path]:
-    return [path for path in settings.photos_dir.rglob("*") if path.is_file()]
-
-
-def wait(condition: Callable[[], object], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def post_head(length: int) -> bytes:
@@ -123,46 +109,6 @@ def test_odd_headers_on_files(client: TestClient, headers: dict[str, str]) -> No
     image_id = upload(client, ("a.png", data)).json()["items"][0]["id"]
     answer = client.get(f"/images/{image_id}/file", headers=headers)
     assert (answer.status_code, answer.content) in [(304, b""), (200, data)]
-
-
-def full(*_: object, **__: object) -> None:
-    raise OSError(28, "No space left on device")
-
-
-def no_row(*_: object, **__: object) -> None:
-    raise StorageFull
-
-
-@pytest.fixture(params=["write", "fsync", "rename", "database"])
-def full_disk(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A disk that is full at some step of an upload."""
-    if request.param == "write":
-        place, calls = BlobStore.temporary, count()
-
-        def on_full_disk(blobs: BlobStore) -> Path:
-            path = place(blobs)
-            if next(calls):  # the first one is only asked for its disk
-                path.symlink_to("/dev/full")
-            return path
-
-        monkeypatch.setattr(BlobStore, "temporary", on_full_disk)
-    elif request.param == "database":
-        monkeypatch.setattr(queries, "insert_image", no_row)
-    else:
-        monkeypatch.setattr(os, {"fsync": "fsync", "rename": "replace"}[request.param], full)
-
-
-@pytest.mark.parametrize("length", [1, 50_000])  # within the buffer of the file, and beyond
-def test_full_disk_at_any_step_leaves_nothing(
-    client: TestClient, settings: Settings, full_disk: None, monkeypatch: pytest.MonkeyPatch, length: int
-) -> None:
-    data = spell("x") + b"x" * length
-    answer = upload(client, ("a.png", data))
-    assert (answer.status_code, answer.json()["status"]) == (507, 507)
-    monkeypatch.undo()
-    assert [path for path in settings.photos_dir.rglob("*") if not path.is_dir()] == []
-    assert client.get("/images").json()["items"] == []
-    assert upload(client, ("a.png", data)).status_code == 202
 
 
 @pytest.fixture
