@@ -200,7 +200,7 @@ def test_status_counts_and_names_failures(
     words = out.split()
     assert words[words.index("service") + 1] == "ok"
     assert words[words.index("indexed") + 1] == words[words.index("failed") + 1] == "1"
-    assert "odd.png" in out
+    assert "failed: 2 odd.png: an error occurred while it was indexed" in " ".join(words)
 
 
 def test_photos_are_indexed_again(run: Run, service_url: str, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from app.settings import Settings
-from tests.app.conftest import MAX_REQUEST_BYTES, spell, upload
+from tests.app.conftest import MAX_REQUEST_BYTES, spell, upload, wait
+from tests.integration.conftest import RandomEncoder
 
 
 def photo_files(settings: Settings) -> list[Path]:
@@ -207,22 +208,6 @@ def test_broken_forms(
     assert photo_files(settings) == []
 
 
-def test_full_disk_is_said_and_nothing_half_stored(
-    client: TestClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.replace", full)
-    answer = upload(client, ("a.png", spell("a")))
-    assert answer.status_code == 507
-    assert "free some space" in answer.json()["detail"]
-    monkeypatch.undo()
-    assert photo_files(settings) == []
-    assert client.get("/images").json()["items"] == []
-    assert upload(client, ("a.png", spell("a"))).status_code == 202
-
-
 def test_too_large_a_picture_is_rejected_with_both_numbers(client: TestClient) -> None:
     buffer = io.BytesIO()
     Image.new("L", (2000, 1000)).save(buffer, "PNG")
@@ -283,10 +268,47 @@ def test_delete_removes_everything_and_may_be_repeated(
     assert client.get("/search?q=gone").json()["hits"] == []
 
 
-def test_failed_photo_says_why_and_can_be_retried(client: TestClient, settings: Settings) -> None:
-    image_id = upload(client, ("a.png", spell("a"))).json()["items"][0]["id"]
+REASON = "an error occurred while it was indexed"  # the log says more
+
+
+@pytest.fixture
+def failed(client: TestClient, working: None, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Id of a photo that could not be indexed, as long as nothing is undone."""
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("/secret/path")
+
+    monkeypatch.setattr(RandomEncoder, "_read", fail)
+    monkeypatch.setattr("indexer.queue.BACKOFF_SECONDS", ())  # no second attempt
+    (item,) = upload(client, ("a.png", spell("coffee")), wait="true").json()["items"]
+    assert (item["status"], item["reason"]) == ("failed", REASON)
+    return int(item["id"])
+
+
+def retry(client: TestClient, image_id: int) -> dict[str, object]:
+    """Retry a photo and return what became of it."""
     answer = client.post(f"/images/{image_id}/retry")
-    assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+    assert answer.status_code == 202
+    assert (answer.json()["status"], answer.json()["reason"]) == ("queued", None)
+    wait(lambda: client.get(f"/images/{image_id}").json()["status"] in ("indexed", "failed"))
+    image: dict[str, object] = client.get(f"/images/{image_id}").json()
+    return image
+
+
+def test_failed_photo_is_indexed_by_a_retry(
+    client: TestClient, failed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (listed,) = client.get("/images?status=failed").json()["items"]
+    assert (listed["id"], listed["reason"]) == (failed, REASON)
+    monkeypatch.undo()
+    image = retry(client, failed)
+    assert (image["status"], image["reason"], image["proposals"]) == ("indexed", None, 1)
+    assert client.get("/images?status=failed").json()["items"] == []
+
+
+def test_photo_that_fails_again_says_why_again(client: TestClient, failed: int) -> None:
+    image = retry(client, failed)
+    assert (image["status"], image["reason"]) == ("failed", REASON)
 
 
 @pytest.mark.parametrize("path", ["", "/file", "/thumbnail", "/proposals"])
