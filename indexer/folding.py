@@ -2,7 +2,7 @@
 
 import unicodedata
 
-DENSE = "\u2e80"  # from here on Unicode has the scripts of China, Japan and Korea
+from model.charset import is_dense
 
 
 def fold(transcript: str) -> str:
@@ -19,11 +19,6 @@ def trigrams(folded: str) -> list[str]:
     marked = f"^{folded}$" if folded else ""
     short = {run for length in (1, 2) for run in _runs(folded, length) if is_dense(run)}
     return sorted(set(_runs(marked, 3)) | short)
-
-
-def is_dense(text: str) -> bool:
-    """Tell whether a text is of characters that say as much as several letters, as those of Chinese do."""
-    return all(character >= DENSE for character in text)
 
 
 def _runs(text: str, length: int) -> list[str]:

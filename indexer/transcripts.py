@@ -11,11 +11,11 @@ import numpy as np
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from indexer.folding import is_dense
 from indexer.phrases import Place, place, standing
 from indexer.query_language import Term
 from indexer.segment import Ids
 from indexer.tables import Proposal, among_ids
+from model.charset import is_dense
 
 # How a word may stand in a transcript.
 Way = Literal["exact", "prefix", "contains"]

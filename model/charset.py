@@ -11,6 +11,12 @@ CHINESE = (Path(__file__).parent / "charsets" / "chinese.txt").read_text("utf-8"
 # What a network is built for; there is one more, with all that the reading trunk knows (`training.widen`).
 CHARSETS = {"latin": LATIN, "chinese-1019": LATIN + CHINESE[:1019], "chinese-3755": LATIN + CHINESE}
 MOST_LISTED = 80  # characters in a message
+DENSE = "\u2e80"  # from here on Unicode has the scripts of China, Japan and Korea
+
+
+def is_dense(text: str) -> bool:
+    """Tell whether a text is of characters that say as much as several letters, as those of Chinese do."""
+    return all(character >= DENSE for character in text)
 
 
 class UnknownCharactersError(ValueError):

@@ -1,11 +1,12 @@
 """Measures from which similarity on a match is likely right, and notes it beside the weights.
 
     python -m model.evaluation.calibrate DATA/icdar2015/val.jsonl [--checkpoint FILE] [--out FILE]
+    python -m model.evaluation.calibrate scenes.jsonl --checkpoint FILE --lengths 1 5
 
 A pair of a word and a photo is right if the photo has a readable word equal to it. For words of each length
 the cut is the lowest one at which nine in ten of the pairs above it are right; it never rises with the
-length. Words of one or two letters are too few to measure: they get the cut of a network that was never
-calibrated. To be run after every training, on photos that nothing was trained on.
+length. Words of one or two letters are too few to measure, unless they are Chinese: they get the cut of a
+network that was never calibrated. To be run after every training, on photos that nothing was trained on.
 """
 
 import argparse
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 PRECISION = 0.9
 # Words of these lengths are measured each by itself; the last length stands for all longer ones too.
-LENGTHS = range(3, 10)
+LENGTHS = (3, 9)
 
 
 def choose_cut(scores: NDArray[np.float32], right: NDArray[np.bool_], precision: float = PRECISION) -> float:
@@ -50,21 +51,30 @@ def choose_cut(scores: NDArray[np.float32], right: NDArray[np.bool_], precision:
     return math.floor(float(scores[ranking[reached[-1]]]) * 1e4) / 1e4 if len(reached) else 1.0
 
 
-def choose_cuts(words: Sequence[str], scores: NDArray[np.float32], right: NDArray[np.bool_]) -> list[float]:
+def choose_cuts(
+    words: Sequence[str],
+    scores: NDArray[np.float32],
+    right: NDArray[np.bool_],
+    measured: tuple[int, int] = LENGTHS,
+) -> list[float]:
     """Return the cuts for words of one letter, two, and so on; the last also for all longer ones.
 
     Args:
         words: Q words.
         scores: (Q, photos) of each word in each photo.
         right: Likewise, whether the photo shows the word.
+        measured: The first and the last length that are measured.
     """
-    lengths = np.minimum([len(word) for word in words], LENGTHS[-1])
-    measured = [choose_cut(scores[lengths == n].ravel(), right[lengths == n].ravel()) for n in LENGTHS]
-    cuts = [*UNKNOWN.cuts[: LENGTHS[0] - 1], *measured]
+    first, last = measured
+    lengths = np.minimum([len(word) for word in words], last)
+    chosen = [
+        choose_cut(scores[lengths == n].ravel(), right[lengths == n].ravel()) for n in range(first, last + 1)
+    ]
+    cuts = [*UNKNOWN.cuts[: first - 1], *chosen]
     return [max(cuts[start:]) for start in range(len(cuts))]
 
 
-def measure(encoder: Encoder, dataset: Path) -> dict[str, Any]:
+def measure(encoder: Encoder, dataset: Path, lengths: tuple[int, int] = LENGTHS) -> dict[str, Any]:
     """Return the cuts of a network and what they achieve on the data set they were chosen on.
 
     Raises:
@@ -82,7 +92,7 @@ def measure(encoder: Encoder, dataset: Path) -> dict[str, Any]:
         axis=1,
     )
     right = np.array([[photo.name in relevant[word] for photo in photos] for word in words])
-    cuts = choose_cuts(words, scores, right)
+    cuts = choose_cuts(words, scores, right, lengths)
     limits = np.array([cuts[min(len(word), len(cuts)) - 1] for word in words])
     found = scores >= limits[:, None]
     return {
@@ -100,11 +110,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("dataset", type=Path, help="JSON lines, see model.evaluation.dataset")
     parser.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT)
     parser.add_argument("--out", type=Path, default=PATH, help="JSON of all checkpoints")
+    parser.add_argument("--lengths", type=int, nargs=2, default=LENGTHS, help="first and last to be measured")
     options = parser.parse_args(arguments)
     try:
         encoder = Encoder(options.checkpoint, device="cpu")
         known = json.loads(options.out.read_text("utf-8")) if options.out.exists() else {}
-        known[encoder.version] = measure(encoder, options.dataset)
+        known[encoder.version] = measure(encoder, options.dataset, (options.lengths[0], options.lengths[1]))
         options.out.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
     except (ValueError, OSError) as exc:
         parser.error(str(exc))

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.charset import is_dense
 from model.encoder import Encoder, Proposals
 from model.evaluation.breakdown import Group, groups
 from model.evaluation.dataset import Photo, read_dataset
@@ -101,6 +102,8 @@ def choose_queries(
 ) -> Queries:
     """Return the queries with their relevant photos; without a wish all words of three letters or more.
 
+    Of Chinese those of two characters too.
+
     Raises:
         ValueError: a query has no relevant photo or no character of the network's, or there is no query.
     """
@@ -109,7 +112,7 @@ def choose_queries(
     else:
         words = words_of(photos, fold)
         chosen = (
-            [word for word in words if len(word) >= MIN_QUERY_LETTERS]
+            [word for word in words if _is_asked(word)]
             if asked is None
             else {_folded(word, fold) for word in asked}
         )
@@ -121,6 +124,11 @@ def choose_queries(
     if not queries:
         raise ValueError(f"no photo shows a readable word of {MIN_QUERY_LETTERS} letters")
     return queries
+
+
+def _is_asked(word: str) -> bool:
+    # Two characters of Chinese are a word.
+    return len(word) >= MIN_QUERY_LETTERS or (len(word) == MIN_QUERY_LETTERS - 1 and is_dense(word))
 
 
 def _folded(word: str, fold: Callable[[str], str]) -> str:
@@ -151,7 +159,7 @@ def evaluate(
         encoder: The network, with its own limits on score and number of proposals.
         dataset: In any layout, see `model.evaluation.dataset`.
         queries: JSON, see `read_queries`; by default those of the data set, or if it names none all distinct
-            readable words of three letters or more.
+            readable words of three letters (two characters of Chinese) or more.
         layout: Of the data set; seen from the files by default.
         images: Folder of the photos, where they do not lie where the layout has them.
         progress: Called with the number of photos done and of all, after each photo.

@@ -33,19 +33,31 @@ EXACT = [".*recognizer.trunk.stem.*"]
 BASIS_SIZE, BASIS_WORDS = 510, 8000  # two more numbers are stored of each region
 
 
-def inputs(photos: list[Photo], charset: Charset) -> tuple[Inputs, Inputs]:
-    """Return what the detector gets for photos, and the reader for their readable words."""
-    pictures, crops = [], []
+def pictures(photos: list[Photo]) -> Inputs:
+    """Return what the detector gets for photos."""
+    return [
+        transforms.resize(pixels, *_size(pixels))[None].float().numpy() for pixels in map(_pixels, photos)
+    ]
+
+
+def _pixels(photo: Photo) -> Tensor:
+    return torch.from_numpy(photo.pixels().copy()).permute(2, 0, 1)
+
+
+def _size(pixels: Tensor) -> tuple[int, int]:
+    return transforms.fit(pixels.shape[1], pixels.shape[2], LONGER_SIDE)
+
+
+def crops(photos: list[Photo], charset: Charset) -> Inputs:
+    """Return what the reader gets for the readable words of photos."""
+    found = []
     for photo in photos:
-        pixels = torch.from_numpy(photo.pixels().copy()).permute(2, 0, 1)
-        height, width = transforms.fit(pixels.shape[1], pixels.shape[2], LONGER_SIDE)
-        pictures.append(transforms.resize(pixels, height, width)[None].float().numpy())
         words = [word for word in photo.words if word.text and not word.ignore]
         quads = torch.tensor(np.array([word.quad for word in words], np.float32).reshape(-1, 4, 2))
         regions = Regions(quads, [word.text or "" for word in words])
-        for group, _ in cut(pixels.float(), regions, charset) if words else []:
-            crops += [crop[None].numpy() for crop in group]
-    return pictures, crops
+        for group, _ in cut(_pixels(photo).float(), regions, charset) if words else []:
+            found += [crop[None].numpy() for crop in group]
+    return found
 
 
 def quantized(module: nn.Module, examples: Inputs) -> Converted:
@@ -89,19 +101,37 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--dataset", type=Path, required=True, help="JSON lines of photos and their words")
     parser.add_argument("--photos", type=int, default=100, help="so many of them, evenly spread")
+    parser.add_argument(
+        "--detector-of", type=Path, help="checkpoint with the same detector, whose eight bits are taken over"
+    )
     given = parser.parse_args()
     try:
         loaded = checkpoint.load(given.checkpoint)
         photos = read_photos(given.dataset)
-        pictures, crops = inputs(_spread(photos, given.photos), Charset(loaded.retriever.config.charset))
+        some = _spread(photos, given.photos)
+        detector = _detector_of(given.detector_of, loaded.retriever) if given.detector_of else None
+        words = crops(some, Charset(loaded.retriever.config.charset))
     except ValueError as exc:
         parser.error(str(exc))
     eight_bits = {
-        "detector": quantized(Detection(loaded.retriever), pictures),
-        "reader": quantized(Reading(loaded.retriever), crops),
+        "detector": detector or quantized(Detection(loaded.retriever), pictures(some)),
+        "reader": quantized(Reading(loaded.retriever), words),
     }
     extras = checkpoint.Extras(eight_bits, query_basis(loaded.retriever, photos))
     checkpoint.save(given.out, loaded.retriever, loaded.card, extras)
+
+
+def _detector_of(path: Path, retriever: Retriever) -> Converted:
+    """Return the detector of a checkpoint in eight bits.
+
+    Raises:
+        ValueError: it is another one, or there are no eight bits.
+    """
+    other = checkpoint.load(path)
+    ours, theirs = retriever.detector.state_dict(), other.retriever.detector.state_dict()
+    if "detector" not in other.extras.eight_bits or any((ours[name] != theirs[name]).any() for name in ours):
+        raise ValueError(f"{path.name} has no such detector in eight bits")
+    return other.extras.eight_bits["detector"]
 
 
 def _spread(photos: list[Photo], count: int) -> list[Photo]:

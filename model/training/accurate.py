@@ -65,31 +65,28 @@ class AccurateTask:
         return choose_parameters(self.network, self._settings)
 
     def batches(self, start: int) -> Iterator[Example]:
-        """Yield what each step learns from; another start gives another stream.
+        """Return what each step learns from, without end; another start gives another stream.
 
         Raises:
             ValueError: a data set is not as it should be.
         """
         settings = self._settings
-        batches: Iterator[Batch | None] = repeat(None)
-        if settings.batch:
-            batches = iter(
-                loader(
-                    make_source(settings),
-                    batch=settings.batch,
-                    workers=settings.workers,
-                    seed=settings.seed,
-                    start=start,
-                )
-            )
         sets = [settings.data / name / "train.jsonl" for name in settings.word_sets]
         if settings.word_sets == Settings.word_sets and settings.batch:
             sets = [path for path in sets if path.exists()]  # nobody asked for them
         words = [word for path in sets for word in read_word_crops(path)]
         if settings.read_once:
-            yield from repeat(read_all(self.network, words, settings))
-        for batch in batches:
-            yield batch, words
+            return repeat(read_all(self.network, words, settings))
+        return zip(self._pictures(start), repeat(words))
+
+    def _pictures(self, start: int) -> Iterator[Batch | None]:
+        settings = self._settings
+        if not settings.batch:
+            return repeat(None)
+        source = make_source(settings)
+        return iter(
+            loader(source, batch=settings.batch, workers=settings.workers, seed=settings.seed, start=start)
+        )
 
     def losses(self, example: Example, rng: np.random.Generator) -> dict[str, Tensor]:
         """Return the parts of L; their sum is what is minimised. Nothing where nothing can be learned."""

@@ -44,11 +44,14 @@ def crops_of(
 
 
 def read_all(retriever: Retriever, words: Sequence[Photo], settings: Settings) -> Sequences:
-    """Return the sequences of all these words, each read once.
+    """Return the sequences of all these words, each read once; a run that goes on finds them in its folder.
 
     Raises:
         ValueError: there is no word.
     """
+    kept = settings.out / "sequences.pt"
+    if kept.exists():
+        return Sequences(*torch.load(kept, weights_only=True))
     charset, rng = Charset(retriever.config.charset), np.random.default_rng((settings.seed, 2))
     device, engine = runtime.choose(settings.device)
     example = torch.zeros(1, 3, transforms.CROP_HEIGHT, transforms.CROP_WIDTHS[0])
@@ -59,11 +62,15 @@ def read_all(retriever: Retriever, words: Sequence[Photo], settings: Settings) -
     texts: list[str] = []
     for start in range(0, len(words), READ_TOGETHER):
         for crops, said in crops_of(words[start : start + READ_TOGETHER], charset, settings, rng):
-            features.append(read(crops)[0].half())
+            features.append(read(crops)[0].half().cpu())
             texts += [charset.fold(text) for text in said]
     if not texts:
         raise ValueError("the sets of words have none that the network knows")
-    return Sequences(torch.cat(features), texts)
+    result = Sequences(torch.cat(features), texts)
+    part = kept.with_suffix(".part")
+    torch.save(tuple(result), part)
+    part.replace(kept)
+    return result
 
 
 def sequence_losses(
@@ -71,15 +78,18 @@ def sequence_losses(
 ) -> dict[str, Tensor]:
     """Return L_s over some of the sequences."""
     chosen = rng.integers(len(read.texts), size=settings.word_crops)
-    regions = retriever.embed_sequences(read.features[torch.from_numpy(chosen)].float())
     texts = [read.texts[index] for index in chosen.tolist()]
-    loss = similarity_loss(
-        retriever,
-        regions,
-        texts,
-        rng,
-        pseudowords=settings.pseudowords,
-        pairs=settings.pairs,
-        beta=settings.beta,
-    )
-    return {"similarity": loss}
+    with torch.autocast(settings.device.split(":")[0], torch.bfloat16, enabled=settings.bf16):
+        regions = retriever.embed_sequences(
+            read.features[torch.from_numpy(chosen)].to(settings.device).float()
+        )
+        loss = similarity_loss(
+            retriever,
+            regions,
+            texts,
+            rng,
+            pseudowords=settings.pseudowords,
+            pairs=settings.pairs,
+            beta=settings.beta,
+        )
+    return {"similarity": loss.float()}

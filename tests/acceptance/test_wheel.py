@@ -16,7 +16,7 @@ from tests.acceptance.service import Service, environment
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("app", "indexer", "model", "migrations")
-MAX_BYTES = 60 * 2**20
+MAX_BYTES = 90 * 2**20
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 import pytest
 
-from indexer.folding import fold, is_dense, trigrams
+from indexer.folding import fold, trigrams
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,3 @@ def test_fold(transcript: str, folded: str) -> None:
 )
 def test_trigrams(folded: str, expected: list[str]) -> None:
     assert trigrams(folded) == expected
-
-
-@pytest.mark.parametrize(("text", "dense"), [("咖啡", True), ("か", True), ("a啡", False), ("кофе", False)])
-def test_is_dense(text: str, dense: bool) -> None:
-    assert is_dense(text) is dense

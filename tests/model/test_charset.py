@@ -1,6 +1,6 @@
 import pytest
 
-from model.charset import CHARSETS, CHINESE, LATIN, Charset, UnknownCharactersError
+from model.charset import CHARSETS, CHINESE, LATIN, Charset, UnknownCharactersError, is_dense
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,8 @@ def test_a_large_charset_is_named_in_a_few_words() -> None:
     named = Charset(CHARSETS["chinese-3755"]).listed()
     assert named.startswith(f"{LATIN} and 3755 more such as ")
     assert len(named) < 100
+
+
+@pytest.mark.parametrize(("text", "dense"), [("咖啡", True), ("か", True), ("a啡", False), ("кофе", False)])
+def test_is_dense(text: str, dense: bool) -> None:
+    assert is_dense(text) is dense

@@ -52,6 +52,13 @@ def test_cuts_fall_with_the_length() -> None:
     assert cuts[4] == 1  # no word of five letters
 
 
+def test_chinese_words_of_two_characters_are_measured() -> None:
+    words = ["咖", "咖啡", "咖啡馆"]
+    scores = np.array([[0.9, 0.95], [0.6, 0.5], [0.4, 0.3]], np.float32)
+    right = np.array([[True, False], [True, False], [True, False]])
+    assert choose_cuts(words, scores, right, (2, 3)) == pytest.approx([0.9, 0.6, 0.4], abs=1e-4)
+
+
 def test_command_needs_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([str(tmp_path / "none.jsonl"), "--out", str(tmp_path / "out.json")])

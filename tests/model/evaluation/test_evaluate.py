@@ -6,9 +6,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.charset import Charset
+from model.charset import CHARSETS, Charset
 from model.encoder import Encoder, Proposals
-from model.evaluation.evaluate import Result, evaluate, frequent
+from model.evaluation.dataset import Photo
+from model.evaluation.evaluate import Result, choose_queries, evaluate, frequent
 
 SHELVES = {  # what each photo says, and whether it can be read
     "a.png": [("Café", True), ("BAR", True)],
@@ -94,6 +95,12 @@ def test_a_perfect_reader_is_perfect(dataset: Path) -> None:
             "small letters somewhere": 3,
         }.items()
     }
+
+
+def test_chinese_words_of_two_characters_are_asked_for() -> None:
+    photos = [Photo("a.jpg", Path("a.jpg"), [], ("咖啡", "茶", "24", "出口A", "bar"))]
+    charset = Charset(CHARSETS["chinese-3755"])
+    assert sorted(choose_queries(None, photos, charset.fold)) == ["bar", "出口a", "咖啡"]
 
 
 def test_without_proposals_photos_are_ranked_by_name(dataset: Path) -> None:

@@ -59,6 +59,25 @@ def test_eight_bits_say_nearly_the_same(
     assert 0.9 < cosine < 0.9999999  # near, and not the same arithmetic
 
 
+def test_the_eight_bits_of_a_detector_that_was_not_trained_are_taken_over(
+    dataset: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, out = tmp_path / "first.safetensors", tmp_path / "out.safetensors"
+    loaded = checkpoint.load(tiny_checkpoint)
+    ready = {"detector": (b"description", b"weights")}
+    checkpoint.save(first, loaded.network, loaded.card, checkpoint.Extras(ready))
+    run(monkeypatch, tiny_checkpoint, out, "--dataset", dataset, "--detector-of", first)
+    taken = checkpoint.load(out).extras.eight_bits
+    assert taken["detector"] == ready["detector"]
+    assert taken["reader"][0].startswith(b"<?xml")
+    with pytest.raises(SystemExit):  # it has none
+        run(monkeypatch, tiny_checkpoint, out, "--dataset", dataset, "--detector-of", tiny_checkpoint)
+    loaded.retriever.detector.head.scale.data += 1
+    checkpoint.save(first, loaded.network, loaded.card, checkpoint.Extras(ready))
+    with pytest.raises(SystemExit):  # it is another one
+        run(monkeypatch, tiny_checkpoint, out, "--dataset", dataset, "--detector-of", first)
+
+
 def test_what_cannot_be_read_is_one_line(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

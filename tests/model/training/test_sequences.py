@@ -22,6 +22,7 @@ def test_all_words_are_read_as_they_are_in_every_step(
     network = checkpoint.load(tiny_checkpoint).retriever
     words = read_word_crops(data / "words" / "train.jsonl")
     chosen = settings(jitter=0.0)
+    chosen.out.mkdir()
     read = read_all(network, words, chosen)
     assert len(read.texts) == len(read.features) == len(words)
     charset = Charset(network.config.charset)
@@ -31,6 +32,9 @@ def test_all_words_are_read_as_they_are_in_every_step(
             same = [index for index, other in enumerate(read.texts) if other == charset.fold(text)]
             distance = (read.features[same].float() - sequence).abs().amax((1, 2)).min()
             assert distance < 0.05 * sequence.abs().max()
+    again = read_all(network, [], chosen)  # of a run that goes on
+    assert torch.equal(again.features, read.features)
+    assert again.texts == read.texts
     losses = sequence_losses(network, read, chosen, np.random.default_rng(0))
     assert torch.isfinite(losses["similarity"])
 
