@@ -311,24 +311,6 @@ def test_photo_that_fails_again_says_why_again(client: TestClient, failed: int) 
     assert (image["status"], image["reason"]) == ("failed", REASON)
 
 
-@pytest.mark.parametrize("path", ["", "/file", "/thumbnail", "/proposals"])
-@pytest.mark.parametrize(
-    ("image_id", "status"),
-    [
-        ("999", 404),  # unknown
-        ("0", 422),  # no id
-        ("-1", 422),  # negative
-        ("abc", 422),  # no number
-        (str(2**63), 422),  # too large for Postgres
-        ("1.5", 422),  # not whole
-    ],
-)
-def test_unknown_and_malformed_ids(client: TestClient, path: str, image_id: str, status: int) -> None:
-    answer = client.get(f"/images/{image_id}{path}")
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
-
-
 @pytest.mark.parametrize(
     "query",
     [
