@@ -1,9 +1,11 @@
+"""The files for Docker, read as text, and by docker compose itself where that is installed."""
+
 import json
 import os
 import re
 import shutil
 import subprocess
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 import yaml
@@ -15,9 +17,9 @@ FILES = [ROOT / "docker-compose.yml", ROOT / "docker" / "compose.gpu.yml"]
 OURS = ["migrate", "api", "worker"]
 
 
-def config(env_file):
-    """Return what docker compose makes of both files, or skip without it."""
-    files = [option for file in FILES for option in ("-f", str(file))]
+def config(env_file, files=FILES):
+    """Return what docker compose makes of files together, or skip without it."""
+    files = [option for file in files for option in ("-f", str(file))]
     environment = {"PATH": os.environ["PATH"]}  # nothing set by chance may fill in for the env file
     command = ["docker", "compose", *files, "--env-file", str(env_file), "config", "--format", "json"]
     installed = shutil.which("docker") and subprocess.run([*command[:2], "version"], capture_output=True)
@@ -47,6 +49,42 @@ def passed_through(service):
 def listed(text):
     """Return the variables that an env file sets or, commented out, offers."""
     return set(re.findall(r"^#?([A-Z][A-Z_]*)=", text, re.MULTILINE))
+
+
+def test_the_database_keeps_its_files_in_the_volume_whatever_its_version(services):
+    db = services["db"]
+    assert db["image"] == "postgres:${POSTGRES_TAG:-18}"
+    (volume,) = db["volumes"]
+    # Images of 18 refuse a volume at .../data; those of 15 put one of their own there, which `down -v` keeps.
+    assert volume == "db:/var/lib/postgresql"
+    data = PurePosixPath(db["environment"]["PGDATA"])
+    assert data.parent == PurePosixPath("/var/lib/postgresql")
+    assert data.name != "data"
+
+
+def test_a_gpu_is_kept_for_the_worker_alone():
+    services = yaml.safe_load(FILES[1].read_text())["services"]
+    assert list(services) == ["worker"]
+    assert services["worker"]["environment"] == {"GLYPHSEEK_DEVICE": "cuda"}
+    [gpu] = services["worker"]["deploy"]["resources"]["reservations"]["devices"]
+    assert gpu == {"driver": "nvidia", "device_ids": ["${GLYPHSEEK_GPU:-0}"], "capabilities": ["gpu"]}
+
+
+def test_the_image_is_slim_and_takes_options_for_pip_and_another_faiss(services, dockerfile):
+    foreign = [image for image in re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE) if ":" in image]
+    assert foreign == ["python:3.12-slim"]
+    assert re.search(r'^ARG PIP_OPTIONS=""$', dockerfile, re.MULTILINE)
+    assert re.search(r"^ARG FAISS=faiss-cpu$", dockerfile, re.MULTILINE)
+    pips = re.findall(r"pip (?:install|wheel) [^&|}\n]*", dockerfile)
+    assert len(pips) == 4
+    assert all("$PIP_OPTIONS" in pip or "--no-index" in pip for pip in pips)
+    # The other build goes where the usual one was: both bring the module of that name.
+    assert re.search(r'pip uninstall --yes faiss-cpu && pip install \$PIP_OPTIONS "\$FAISS"', dockerfile)
+    for name in OURS:
+        arguments = {"PIP_OPTIONS": "${PIP_OPTIONS:-}", "FAISS": "${FAISS:-faiss-cpu}"}
+        assert services[name]["build"]["args"] == arguments
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"`{name}` in `.env`" in readme for name in arguments)
 
 
 def test_nothing_is_published_beyond_this_machine(services):
@@ -133,8 +171,21 @@ def test_compose_reads_both_files_together_and_gives_the_worker_a_gpu():
     assert gpu == {"driver": "nvidia", "device_ids": ["0"], "capabilities": ["gpu"]}
 
 
-def test_compose_stops_without_a_password_and_names_it(tmp_path):
+def test_compose_reads_the_first_file_alone():
+    result = config(ROOT / ".env.example", FILES[:1])
+    assert (result.returncode, result.stderr) == (0, "")
+    services = json.loads(result.stdout)["services"]
+    assert sorted(services) == sorted(["db", *OURS])
+    assert services["db"]["image"] == "postgres:18"
+    assert [services[name]["build"]["target"] for name in OURS] == OURS
+    assert [port["host_ip"] for port in services["api"]["ports"]] == ["127.0.0.1"]
+    assert services["worker"]["environment"]["GLYPHSEEK_DEVICE"] is None
+    assert not any("deploy" in service for service in services.values())
+
+
+@pytest.mark.parametrize("files", [FILES[:1], FILES])
+def test_compose_stops_without_a_password_and_names_it(tmp_path, files):
     (tmp_path / "empty.env").touch()
-    result = config(tmp_path / "empty.env")
+    result = config(tmp_path / "empty.env", files)
     assert result.returncode != 0
     assert "POSTGRES_PASSWORD" in result.stderr
