@@ -117,9 +117,7 @@ def _take_in(service: Service, form: uploads.Form) -> tuple[list[Receipt], int]:
             receipts.append(take_in(service, arrival, collection, facts))
         return receipts, create_job(service, receipts)
     except StorageFull as exc:
-        taken = [vars(receipt) for receipt in receipts if receipt.id is not None]
-        detail = f"{exc} ({len(taken)} files of this upload were taken before that, and stay)"
-        raise RequestError(507, detail, taken=taken) from exc
+        raise disk_full(exc, receipts) from exc
 
 
 def take_in(service: Service, arrival: Arrival | Refusal, collection: str, facts: dict[str, Any]) -> Receipt:
@@ -133,6 +131,12 @@ def take_in(service: Service, arrival: Arrival | Refusal, collection: str, facts
         metadata=facts,
         max_pixels=service.settings.max_pixels,
     )
+
+
+def disk_full(error: StorageFull, receipts: list[Receipt]) -> RequestError:
+    """Return the error that also says which files of an upload were taken before the disk was full."""
+    taken = [vars(receipt) for receipt in receipts if receipt.id is not None]
+    return RequestError(507, f"{error} (taken before that, and kept: {len(taken)})", taken=taken)
 
 
 def create_job(service: Service, receipts: list[Receipt]) -> int:

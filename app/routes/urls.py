@@ -13,6 +13,7 @@ from app.problems import RequestError, documented
 from app.routes import images
 from app.schemas import UploadAnswer, UrlList
 from indexer.archives import Arrival, Refusal
+from indexer.errors import StorageFull
 from indexer.intake import Receipt
 
 router = APIRouter(prefix="/images", tags=["photos"], responses=documented(422, 503))
@@ -36,10 +37,12 @@ async def take_in_urls(
     async with uploads.place(service.uploads):
         taking = (_take_in(service, url, wanted.collection, facts) for url in wanted.urls)
         outcomes = await asyncio.gather(*taking, return_exceptions=True)
+    receipts = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
     for outcome in outcomes:
+        if isinstance(outcome, StorageFull):
+            raise images.disk_full(outcome, receipts) from outcome
         if isinstance(outcome, BaseException):
             raise outcome
-    receipts = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
     job = await run_sync(images.create_job, service, receipts)
     return await images.answer(service, receipts, job, wait=wait)
 

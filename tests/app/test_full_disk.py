@@ -85,7 +85,7 @@ def test_disk_that_is_full_in_the_middle_keeps_what_was_taken(
     answer = upload(client, ("bad.png", b"text"), *files)
     assert answer.status_code == 507
     assert "free some space" in answer.json()["detail"]
-    assert "2 files of this upload were taken" in answer.json()["detail"]
+    assert "taken before that, and kept: 2" in answer.json()["detail"]
     taken = answer.json()["taken"]
     assert [(item["name"], item["status"]) for item in taken] == [("0.png", "queued"), ("1.png", "queued")]
     assert [image["id"] for image in client.get("/images").json()["items"]] == [item["id"] for item in taken]

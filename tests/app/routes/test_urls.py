@@ -1,4 +1,6 @@
+import os
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -97,12 +99,23 @@ def test_the_path_is_no_photo(client: TestClient, method: str) -> None:
     assert answer.headers["allow"] == "POST"
 
 
-def test_a_full_disk_is_said(client: TestClient, web: WebServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+def test_a_full_disk_is_said_and_what_was_taken_before(
+    client: TestClient, web: WebServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, calls = os.replace, count()
 
-    monkeypatch.setattr("os.replace", full)
-    assert client.post("/images/urls", json={"urls": [f"{web.url}/a.png"]}).status_code == 507
+    def on_full_disk(*paths: Path) -> None:
+        if next(calls):
+            raise OSError(28, "No space left on device")
+        put(*paths)
+
+    monkeypatch.setattr(os, "replace", on_full_disk)
+    urls = [f"{web.url}/{name}.png" for name in ("a", "b", "c")]
+    answer = client.post("/images/urls", json={"urls": urls})
+    assert answer.status_code == 507
+    assert "taken before that, and kept: 1" in answer.json()["detail"]
+    (image,) = client.get("/images").json()["items"]
+    assert [item["id"] for item in answer.json()["taken"]] == [image["id"]]
 
 
 class TestSwitchedOff:
