@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,10 +13,11 @@ import httpx2
 import pytest
 
 from app.settings import Settings
+from indexer import database
 from indexer.database import migrate
 from indexer.embedded import EmbeddedPostgres
 from indexer.server_state import server_processes
-from tests.app.conftest import spell
+from tests.app.conftest import spell, wait
 
 REQUESTS = (
     ("GET", "/search?q=coffee"),
@@ -123,8 +125,38 @@ def halted(folder: Path) -> Iterator[None]:
 
 def test_a_database_that_hangs(server: EmbeddedPostgres, service_url: str, tmp_path: Path) -> None:
     put_in(service_url, "coffee")
-    check_ready = httpx2.get(f"{service_url}/readyz", timeout=20)
-    assert check_ready.status_code == 200
     with halted(tmp_path / "postgres" / "postgres"):
         check_refusals(service_url, within_seconds=30)
     check_recovery(service_url)
+
+
+def test_a_database_that_begins_to_hang_amid_uploads(
+    server: EmbeddedPostgres, service_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "ANSWER_TIMEOUT_SECONDS", 3.0)
+    stop = threading.Event()
+    answers: list[httpx2.Response] = []
+
+    def send(sender: int) -> None:
+        for number in range(300):
+            if stop.is_set():
+                return
+            files = {"files": ("a.png", spell(f"word {sender} {number}"))}
+            answers.append(httpx2.post(f"{service_url}/images", files=files, timeout=30))
+
+    with ThreadPoolExecutor(4) as pool:
+        senders = [pool.submit(send, sender) for sender in range(4)]
+        wait(lambda: len(answers) > 8)
+        with halted(tmp_path / "postgres" / "postgres"):
+            time.sleep(1)
+            stop.set()
+            for sender in senders:
+                sender.result()
+    assert {answer.status_code for answer in answers} == {202, 503}
+    taken = {answer.json()["items"][0]["id"] for answer in answers if answer.status_code == 202}
+
+    def indexed() -> bool:
+        page = httpx2.get(f"{service_url}/images?status=indexed&limit=1000", timeout=20).json()
+        return taken <= {image["id"] for image in page["items"]}
+
+    wait(indexed, seconds=60)
