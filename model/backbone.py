@@ -45,13 +45,25 @@ class Stem(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Map an image (B, 3, H, W) to features (B, C, H/4, W/4)."""
-        x = self.first(image).relu()
+        return self.leave(self.enter(image))
+
+    def enter(self, image: Tensor) -> Tensor:
+        """Map an image (B, 3, H, W) to the first features (B, middle, H/2, W/2)."""
+        result: Tensor = self.first(image).relu()
+        return result
+
+    def leave(self, x: Tensor) -> Tensor:
+        """Map first features (B, middle, H/2, W/2) to features (B, C, H/4, W/4)."""
+        return self.unclipped(x).relu()
+
+    def unclipped(self, x: Tensor) -> Tensor:
+        """Return what `leave` does, before its last ReLU."""
         # The 2 x 2 kernels keep the size: one row and one column are padded at the bottom right.
         padded = F.pad(x, (0, 1, 0, 1))
         branch = self.narrow(padded).relu()
         branch = self.wide(F.pad(branch, (0, 1, 0, 1))).relu()
         x = torch.cat([F.max_pool2d(padded, 2, 1), branch], dim=1)
-        result: Tensor = self.project(self.join(x).relu()).relu()
+        result: Tensor = self.project(self.join(x).relu())
         return result
 
 
@@ -117,7 +129,10 @@ class Trunk(nn.Module):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Map an image (B, 3, H, W) to one feature map a stage, the finest first."""
-        x = self.stem(image)
+        return self.maps(self.stem(image))
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """Map what the stem gave to one feature map a stage."""
         maps = []
         for stage in self.stages:
             x = stage(x)

@@ -60,13 +60,13 @@ class Checkpoint:
 
     @property
     def retriever(self) -> Retriever:
-        """The network, for what works on the preset `accurate` only.
+        """The network, for what works on the presets `accurate` and `joint` only.
 
         Raises:
             CheckpointError: it is of another preset.
         """
         if not isinstance(self.network, Retriever):
-            raise CheckpointError("this needs a checkpoint of the preset accurate, but this one is of paper")
+            raise CheckpointError("this needs a checkpoint of accurate or joint, but this one is of paper")
         return self.network
 
 
@@ -90,7 +90,7 @@ def save(path: Path, network: Network, card: dict[str, Any], extras: Extras | No
     if extras.query_basis is not None:
         tensors[QUERY_BASIS] = extras.query_basis.half().contiguous()
     # One entry: the library writes several in random order, and the file's hash is the version.
-    preset = "accurate" if isinstance(network, Retriever) else "paper"
+    preset = ("joint" if network.config.shared else "accurate") if isinstance(network, Retriever) else "paper"
     header = {"preset": preset, "config": network.config.to_dict(), "card": card}
     temporary = path.with_name(path.name + ".part")
     save_file(tensors, temporary, {"glyphseek": json.dumps(header)})
@@ -122,7 +122,7 @@ def load(path: Path = DEFAULT_CHECKPOINT) -> Checkpoint:
 
 def _build(header: dict[str, Any]) -> Network:
     preset, config = header.get("preset", "accurate"), header["config"]  # the first files name none
-    if preset == "accurate":
+    if preset in ("accurate", "joint"):
         return Retriever(RetrieverConfig.from_dict(config))
     if preset == "paper":
         return PaperNetwork(PaperConfig.from_dict(config))

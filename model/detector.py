@@ -100,9 +100,13 @@ class Detector(nn.Module):
 
     def features(self, images: Tensor) -> list[Tensor]:
         """Map RGB images (B, 3, H, W) in 0-255 to maps (B, C, H / stride, W / stride), the finest first."""
-        bgr = (images.flip(1) - self.mean) / self.std
-        maps: list[Tensor] = self.pyramid(self.trunk(bgr))
-        return maps
+        return self.look(images)[1]
+
+    def look(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return the first features (B, S, H / 2, W / 2) of images, as for `features`, and its maps."""
+        first = self.trunk.stem.enter((images.flip(1) - self.mean) / self.std)
+        maps: list[Tensor] = self.pyramid(self.trunk.maps(self.trunk.stem.leave(first)))
+        return first, maps
 
     def predict(self, images: Tensor) -> Tensor:
         """Map RGB images (B, 3, H, W) in 0-255 to raw predictions (B, P, 7); for training."""

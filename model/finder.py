@@ -1,4 +1,8 @@
-"""Finds, reads and embeds the text of photos with the preset `accurate`: one trunk finds, one reads."""
+"""Finds, reads and embeds the text of photos with the presets `accurate` and `joint`.
+
+With `accurate` one trunk finds and one reads crops of the photo; with `joint` words are read in the maps of
+the trunk that finds.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -15,6 +19,7 @@ from model.photo import Proposals, Reading, Search, WorkingPhoto
 from model.recognizer import read
 from model.refiner import grid_places, sample, sides_to_quads
 from model.retriever import Retriever
+from model.shared import SharedMaps
 
 CROP_BATCH = 16
 Compile = Callable[[str, nn.Module, Sequence[Tensor]], runtime.Compiled]
@@ -32,7 +37,7 @@ class Finder:
             compile_part: Makes a part of the network ready to run, from its name, module and example inputs.
         """
         self._retriever, self._options, self._compile = retriever, options, compile_part
-        self._dimension = retriever.config.dimension
+        self._dimension, self._shared = retriever.config.dimension, retriever.config.shared
         self._detect: runtime.Compiled | None = None
         self._look: runtime.Compiled | None = None
         self._reader: runtime.Compiled | None = None
@@ -40,7 +45,9 @@ class Finder:
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Proposals]:
         """See `Encoder.encode_images`."""
-        return self._read(self._search(images))
+        size = self._options.batch if self._shared else max(1, len(images))  # maps take room
+        parts = [images[start : start + size] for start in range(0, len(images), size)]
+        return [proposals for part in parts for proposals in self._read(self._search(part))]
 
     def locate(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """See `Encoder.locate`."""
@@ -50,6 +57,9 @@ class Finder:
     def embed_quads(self, image: NDArray[np.uint8], quads: NDArray[np.float32]) -> Proposals:
         """See `Encoder.embed_quads`."""
         photo = WorkingPhoto.prepare(image, 2 * max(self._options.longer_sides))
+        if self._shared:
+            self._find([photo], max(self._options.longer_sides))
+            photo.keep(torch.empty(0, dtype=torch.long))
         photo.add(torch.from_numpy(quads).float() * photo.scale, torch.ones(len(quads)))
         self._read_new([photo])
         return self._proposals([photo])[0]
@@ -57,7 +67,7 @@ class Finder:
     def _search(self, images: Sequence[NDArray[np.uint8]]) -> list[WorkingPhoto]:
         """Return the photos with the words that were found at all sizes."""
         photos = [WorkingPhoto.prepare(image, 2 * max(self._options.longer_sides)) for image in images]
-        for side in self._options.longer_sides:
+        for side in sorted(self._options.longer_sides):  # words are read in the maps of the largest
             self._find(photos, side)
         if len(self._options.longer_sides) > 1:
             for photo in photos:
@@ -81,12 +91,15 @@ class Finder:
                 if self._detect is None:
                     example = torch.zeros(1, 3, 64, 64)
                     self._detect = self._compile("detector", stages.Detection(self._retriever), [example])
-                points, *maps = self._detect(batch)
+                points, *seen = self._detect(batch)
+                maps = seen[:-1] if self._shared else seen
                 for row, photo in enumerate(part):
                     found = select(points[row].cpu(), height, width, min_score=least, top_k=most)
                     corners = self._corners(found, [level[row : row + 1] for level in maps])
                     ratio = torch.tensor([photo.pixels.shape[2] / width, photo.pixels.shape[1] / height])
                     photo.add(corners * ratio, found.scores)
+                    if self._shared:
+                        photo.maps = SharedMaps(seen[-1][row], [level[row] for level in maps], 1 / ratio)
 
     def _corners(self, found: Detections, maps: list[Tensor]) -> Tensor:
         """Return the corners (N, 4, 2) of words, after a second look if the network has one."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from model import boxes, transforms
 from model.recognizer import Transcript
+from model.shared import SharedMaps
 
 PYRAMID_LEVELS = 5
 TALL = 1.5  # height by width from which a word may stand on its side
@@ -74,6 +75,7 @@ class WorkingPhoto:
         quads: (N, 4, 2) in these pixels.
         scores: (N,), the detector's.
         readings: Of each region; `None` until it was read.
+        maps: What words are to be cut out of instead of the pixels.
     """
 
     def __init__(self, pixels: Tensor, scale: float, height: int, width: int) -> None:
@@ -84,6 +86,7 @@ class WorkingPhoto:
         self.scores = torch.zeros(0)
         self.readings: list[Reading | None] = []
         self._pyramid: list[Tensor] = []  # the pixels, halved again and again
+        self.maps: SharedMaps | None = None
 
     @classmethod
     def prepare(cls, image: NDArray[np.uint8], longest_side: int) -> "WorkingPhoto":
@@ -110,11 +113,14 @@ class WorkingPhoto:
         return [index for index, reading in enumerate(self.readings) if reading is None]
 
     def crops(self, indices: list[int]) -> list[Tensor]:
-        """Cut regions out: (1, 3, 48, W) each, of different widths."""
+        """Cut regions out, of different widths: (1, 3, 48, W) each, or what `SharedMaps.crop` gives."""
         if not indices:
             return []
         wide = boxes.widen_quads(self.quads[indices], transforms.MARGIN_ALONG, transforms.MARGIN_ACROSS)
         sizes = boxes.quads_to_rotated(wide)[:, 2:4].tolist()
+        widths = [transforms.crop_width(*size) for size in sizes]
+        if self.maps:
+            return [self.maps.crop(wide[i : i + 1], width).cpu() for i, width in enumerate(widths)]
         levels = transforms.pyramid_level([height for _, height in sizes], PYRAMID_LEVELS)
         while len(self._pyramid) <= max(levels):
             last = self._pyramid[-1] if self._pyramid else None
@@ -123,9 +129,7 @@ class WorkingPhoto:
             )
             self._pyramid.append(halved)
         return [
-            transforms.crop_quads(
-                self._pyramid[level], wide[index : index + 1] / 2**level, transforms.crop_width(*sizes[index])
-            )
+            transforms.crop_quads(self._pyramid[level], wide[index : index + 1] / 2**level, widths[index])
             for index, level in enumerate(levels)
         ]
 

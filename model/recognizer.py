@@ -68,8 +68,15 @@ class Recognizer(nn.Module):
 
     def features(self, crops: Tensor) -> Tensor:
         """Map RGB crops (N, 3, 48, W) in 0-255 to a sequence (N, W / 8, C)."""
-        bgr = crops.flip(1) / 127.5 - 1
-        pooled = F.avg_pool2d(self.trunk(bgr)[-1], (3, 2))
+        return self.sequence(self.trunk(self.normalised(crops))[-1])
+
+    def normalised(self, crops: Tensor) -> Tensor:
+        """Return RGB crops in 0-255 as BGR from -1 to 1."""
+        return crops.flip(1) / 127.5 - 1
+
+    def sequence(self, last: Tensor) -> Tensor:
+        """Map the trunk's last map (N, F, 3, W / 4) to a sequence (N, W / 8, C)."""
+        pooled = F.avg_pool2d(last, (3, 2))
         x = self.enter(pooled)
         x = (x + self.local(x)).squeeze(2).transpose(1, 2)
         for block in self.blocks:
@@ -81,6 +88,19 @@ class Recognizer(nn.Module):
         """Return the sequence (N, S, C) and the character logits (N, S, classes), blank first."""
         sequence = self.features(crops)
         return sequence, self.classifier(sequence)
+
+
+class SharedRecognizer(Recognizer):
+    """Reads words in what the detector's trunk saw of them: crops of its maps take the place of the stem."""
+
+    def __init__(self, trunk: TrunkConfig, channels: int, heads: int, classes: int, seen: int) -> None:
+        super().__init__(trunk, channels, heads, classes)
+        self.trunk.stem = nn.Identity()  # type: ignore[assignment]
+        self.join = nn.Conv2d(seen, trunk.channels[0], 3, 1, 1)
+
+    def features(self, crops: Tensor) -> Tensor:
+        """Map crops (N, seen, 12, W / 4) of the maps to a sequence (N, W / 8, C)."""
+        return self.sequence(self.trunk(self.join(crops).relu())[-1])
 
 
 class Transcript(NamedTuple):

@@ -1,4 +1,7 @@
-"""The whole network: detection, reading and the two branches of the similarity."""
+"""The whole network: detection, reading and the two branches of the similarity.
+
+Of the presets `accurate` and `joint`: the second reads what the detector's trunk sees of a word.
+"""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,8 +12,9 @@ from model.backbone import TrunkConfig
 from model.charset import LATIN
 from model.detector import Detector
 from model.embedder import ImageBranch, TextBranch, embed
-from model.recognizer import Recognizer
+from model.recognizer import Recognizer, SharedRecognizer
 from model.refiner import Refiner
+from model.shared import seen_channels
 
 _GATED = (True, False)
 # PP-OCRv6 small.
@@ -32,6 +36,7 @@ class RetrieverConfig:
         steps: T, length of an embedding in time.
         channels: C, numbers a step.
         refining: Channels of the second look at proposals; 0: there is none.
+        shared: Whether words are read in the detector's maps (preset `joint`), not in crops of the photo.
     """
 
     charset: str = LATIN
@@ -43,6 +48,7 @@ class RetrieverConfig:
     reading: int = 120
     heads: int = 8
     refining: int = 0
+    shared: bool = False
     detection_trunk: TrunkConfig = DETECTION_TRUNK
     reading_trunk: TrunkConfig = READING_TRUNK
 
@@ -70,6 +76,13 @@ class RetrieverConfig:
         return asdict(self)
 
 
+def _recognizer(config: RetrieverConfig) -> Recognizer:
+    sizes = config.reading_trunk, config.reading, config.heads, len(config.characters) + 1
+    if config.shared:
+        return SharedRecognizer(*sizes, seen_channels(config.detection_trunk.stem, config.pyramid))
+    return Recognizer(*sizes)
+
+
 class Retriever(nn.Module):
     """Joins the detector, the reader, Image-S2SM and the text branch (paper, Fig. 2)."""
 
@@ -78,19 +91,17 @@ class Retriever(nn.Module):
         self.config = config
         self.detector = Detector(config.detection_trunk, config.pyramid)
         self.refiner = Refiner(config.pyramid, config.refining) if config.refining else None
-        self.recognizer = Recognizer(
-            config.reading_trunk, config.reading, config.heads, len(config.characters) + 1
-        )
+        self.recognizer = _recognizer(config)
         self.image_branch = ImageBranch(config.reading, config.hidden, config.channels, config.steps)
         self.text_branch = TextBranch(len(config.charset), config.hidden, config.channels, config.steps)
 
     def embed_crops(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """Map RGB word crops (N, 3, 48, W) in 0-255 to embeddings (N, T * C) and character logits."""
+        """Map what `Recognizer.features` takes to embeddings (N, T * C) and character logits."""
         sequence, logits = self.read_crops(crops)
         return self.embed_sequences(sequence), logits
 
     def read_crops(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """Map RGB word crops (N, 3, 48, W) in 0-255 to sequences (N, F, T) and character logits."""
+        """Map what `Recognizer.features` takes to sequences (N, F, T) and character logits."""
         sequence, logits = self.recognizer(crops)
         return self.image_branch.resample(sequence), logits
 

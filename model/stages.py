@@ -27,9 +27,13 @@ class Detection(nn.Module):
         self.retriever = retriever
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return what `Detector.forward` does, and the maps of `Detector.features`."""
-        maps = self.retriever.detector.features(images)
-        return activate(self.retriever.detector.head(maps)), *maps
+        """Return what `Detector.forward` does, and the maps of `Detector.features`.
+
+        Last, where words are read in the detector's maps, the first features of `Detector.look`.
+        """
+        first, maps = self.retriever.detector.look(images)
+        points = activate(self.retriever.detector.head(maps))
+        return (points, *maps, first) if self.retriever.config.shared else (points, *maps)
 
 
 class Reading(nn.Module):

@@ -44,26 +44,29 @@ def crop_width(quad_width: float, quad_height: float) -> int:
     return next((width for width in CROP_WIDTHS if natural <= width * 1.15), CROP_WIDTHS[-1])
 
 
-def crop_quads(image: Tensor, quads: Tensor, width: int) -> Tensor:
+def crop_quads(image: Tensor, quads: Tensor, width: int, height: int = CROP_HEIGHT) -> Tensor:
     """Cut words out, upright; differentiable in the image and the quads.
 
     Args:
-        image: (3, H, W) of any floating-point type.
+        image: (C, H, W) of any floating-point type: a picture, or a map of features.
         quads: Corners (N, 4, 2) in pixels of that image.
         width: Width of the crops in pixels.
+        height: Their height in pixels.
 
     Returns:
-        Crops (N, 3, 48, width), sampled bilinearly; beyond the edge the border is repeated.
+        Crops (N, C, height, width), sampled bilinearly; beyond the edge the border is repeated.
     """
-    grid = _perspective_grid(quads, CROP_HEIGHT, width)
+    grid = _perspective_grid(quads, height, width)
     size = grid.new_tensor([image.shape[2], image.shape[1]])
-    return F.grid_sample(
-        image[None].expand(len(quads), -1, -1, -1),
-        (grid / size * 2 - 1).to(image.dtype),
+    # All crops as one, below each other: the gradient of a picture for each would take its room N times.
+    found = F.grid_sample(
+        image[None],
+        (grid / size * 2 - 1).to(image.dtype).flatten(0, 1)[None],
         mode="bilinear",
         padding_mode="border",
         align_corners=False,
     )
+    return found.view(len(image), len(quads), height, width).transpose(0, 1)
 
 
 def _perspective_grid(quads: Tensor, height: int, width: int) -> Tensor:

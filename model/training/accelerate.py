@@ -22,6 +22,7 @@ from model.embedder import stretch_words
 from model.evaluation.dataset import Photo, read_photos
 from model.retriever import Retriever
 from model.runtime import Converted
+from model.shared import SharedMaps
 from model.stages import Detection, Reading
 from model.training.regions import Regions, cut
 from model.training.similarity import pseudoword
@@ -48,16 +49,27 @@ def _size(pixels: Tensor) -> tuple[int, int]:
     return transforms.fit(pixels.shape[1], pixels.shape[2], LONGER_SIDE)
 
 
-def crops(photos: list[Photo], charset: Charset) -> Inputs:
+@torch.inference_mode()
+def crops(photos: list[Photo], retriever: Retriever) -> Inputs:
     """Return what the reader gets for the readable words of photos."""
-    found = []
+    charset, found = Charset(retriever.config.charset), []
     for photo in photos:
         words = [word for word in photo.words if word.text and not word.ignore]
         quads = torch.tensor(np.array([word.quad for word in words], np.float32).reshape(-1, 4, 2))
         regions = Regions(quads, [word.text or "" for word in words])
-        for group, _ in cut(_pixels(photo).float(), regions, charset) if words else []:
+        for group, _ in cut(_source(_pixels(photo), retriever), regions, charset) if words else []:
             found += [crop[None].numpy() for crop in group]
     return found
+
+
+def _source(pixels: Tensor, retriever: Retriever) -> Tensor | SharedMaps:
+    """Return what the words of a photo are cut out of."""
+    if not retriever.config.shared:
+        return pixels.float()
+    height, width = _size(pixels)
+    first, maps = retriever.detector.look(transforms.resize(pixels, height, width)[None].float())
+    ratio = torch.tensor([width / pixels.shape[2], height / pixels.shape[1]])
+    return SharedMaps(first[0], [level[0] for level in maps], ratio)
 
 
 def quantized(module: nn.Module, examples: Inputs) -> Converted:
@@ -110,7 +122,7 @@ def main() -> None:
         photos = read_photos(given.dataset)
         some = _spread(photos, given.photos)
         detector = _detector_of(given.detector_of, loaded.retriever) if given.detector_of else None
-        words = crops(some, Charset(loaded.retriever.config.charset))
+        words = crops(some, loaded.retriever)
     except ValueError as exc:
         parser.error(str(exc))
     eight_bits = {
@@ -129,7 +141,12 @@ def _detector_of(path: Path, retriever: Retriever) -> Converted:
     """
     other = checkpoint.load(path)
     ours, theirs = retriever.detector.state_dict(), other.retriever.detector.state_dict()
-    if "detector" not in other.extras.eight_bits or any((ours[name] != theirs[name]).any() for name in ours):
+    same = other.retriever.config.shared == retriever.config.shared
+    if (
+        not same
+        or "detector" not in other.extras.eight_bits
+        or any((ours[name] != theirs[name]).any() for name in ours)
+    ):
         raise ValueError(f"{path.name} has no such detector in eight bits")
     return other.extras.eight_bits["detector"]
 

@@ -19,7 +19,7 @@ from model.recognizer import Recognizer
 from model.retriever import Retriever
 from model.training import parallel
 from model.training.assignment import assign
-from model.training.augment import Augmentation
+from model.training.augment import Augmentation, View
 from model.training.datasets import (
     Batch,
     Mix,
@@ -31,9 +31,9 @@ from model.training.datasets import (
     text_free_cuts,
 )
 from model.training.lettering import find_fonts
-from model.training.losses import detection_loss, reading_loss
+from model.training.losses import Lesson, detection_loss, reading_loss, teacher_loss
 from model.training.refining import looks, refining_loss
-from model.training.regions import Crops, cut, merge, proposed_regions, true_regions
+from model.training.regions import Crops, Regions, cut, merge, proposed_regions, true_regions
 from model.training.sequences import Sequences, crops_of, read_all, sequence_losses
 from model.training.settings import Settings
 from model.training.similarity import similarity_loss
@@ -177,6 +177,34 @@ def step_losses(
     with torch.set_grad_enabled("detector" in settings.parts):
         maps = retriever.detector.features(images)
         raw = retriever.detector.head(maps)
+    losses = finding_losses(retriever, batch, maps, raw, settings, rng)
+    if {"similarity", "reader"} & set(settings.parts):
+        regions = shown_regions(batch.views, raw, settings, rng)
+        charset = Charset(retriever.config.charset)
+        groups = [
+            crops
+            for image, found in zip(images, regions, strict=True)
+            for crops in cut(image, found, charset)
+        ]
+        groups += word_crops(retriever, words, settings, rng)
+        losses |= region_losses(retriever, merge(groups), settings, rng)
+    return losses
+
+
+def autocast(settings: Settings) -> torch.autocast:
+    """Return the context that computes in bfloat16, if the settings say so."""
+    return torch.autocast(torch.device(settings.device).type, torch.bfloat16, enabled=settings.bf16)
+
+
+def finding_losses(
+    retriever: Retriever,
+    batch: Batch,
+    maps: list[Tensor],
+    raw: Tensor,
+    settings: Settings,
+    rng: np.random.Generator,
+) -> dict[str, Tensor]:
+    """Return L_d, as far as its parts are trained, from the maps and raw predictions of a batch."""
     losses: dict[str, Tensor] = {}
     if retriever.refiner and "refiner" in settings.parts:
         batch_looks = [looks(rng, raw[index], view) for index, view in enumerate(batch.views)]
@@ -187,31 +215,19 @@ def step_losses(
             for view in batch.views
         ]
         losses |= detection_loss(raw, targets, point_grid(settings.size, settings.size)[1])
-    if {"similarity", "reader"} & set(settings.parts):
-        groups = region_crops(retriever, batch, images, raw, settings, rng)
-        groups += word_crops(retriever, words, settings, rng)
-        losses |= region_losses(retriever, merge(groups), settings, rng)
     return losses
 
 
-def region_crops(
-    retriever: Retriever,
-    batch: Batch,
-    images: Tensor,
-    raw: Tensor,
-    settings: Settings,
-    rng: np.random.Generator,
-) -> list[Crops]:
-    """Return crops of true and of proposed regions of a batch."""
-    charset = Charset(retriever.config.charset)
-    groups: list[Crops] = []
-    for index, view in enumerate(batch.views):
-        for regions in (
-            true_regions(rng, view, settings.jitter),
-            proposed_regions(raw[index], view, min_score=0.2, limit=settings.crops),
-        ):
-            groups += cut(images[index], regions, charset) if regions.texts else []
-    return groups
+def shown_regions(
+    views: Sequence[View], raw: Tensor, settings: Settings, rng: np.random.Generator
+) -> list[Regions]:
+    """Return the true and the proposed regions of each view, from its raw predictions."""
+    result = []
+    for index, view in enumerate(views):
+        true = true_regions(rng, view, settings.jitter)
+        proposed = proposed_regions(raw[index], view, min_score=0.2, limit=settings.crops)
+        result.append(Regions(torch.cat([true.quads, proposed.quads]), true.texts + proposed.texts))
+    return result
 
 
 def word_crops(
@@ -223,15 +239,29 @@ def word_crops(
 
 
 def region_losses(
-    retriever: Retriever, groups: list[Crops], settings: Settings, rng: np.random.Generator
+    retriever: Retriever,
+    groups: list[Crops],
+    settings: Settings,
+    rng: np.random.Generator,
+    taught: Sequence[Lesson] = (),
 ) -> dict[str, Tensor]:
-    """Return L_s and L_c over crops; nothing where there is no text."""
+    """Return L_s and L_c over crops, nothing where there is no text, and what differs from a teacher's view.
+
+    Args:
+        retriever: To be trained.
+        groups: Crops of equal widths.
+        settings: Of the run.
+        rng: Source of chance.
+        taught: For each group what a teacher sees in it; empty without one.
+    """
     charset = Charset(retriever.config.charset)
     losses: dict[str, Tensor] = {}
-    embedded, texts, reading = [], [], []
+    embedded, texts, reading, sequences = [], [], [], []
     for crops, group_texts in groups:
-        embeddings, logits = retriever.embed_crops(crops)
-        embedded.append(embeddings)
+        with autocast(settings):
+            sequence, logits = (result.float() for result in retriever.recognizer(crops))
+        sequences.append(sequence)
+        embedded.append(retriever.embed_sequences(retriever.image_branch.resample(sequence)))
         texts += [charset.fold(text) for text in group_texts]
         if settings.reading and "reader" in settings.parts and any(group_texts):
             reading.append(reading_loss(logits, group_texts, retriever.config.characters))
@@ -247,4 +277,8 @@ def region_losses(
         )
     if reading:
         losses["reading"] = torch.stack(reading).mean()
+    if taught:
+        losses["teacher"] = settings.teaching * teacher_loss(
+            list(zip(sequences, embedded, strict=True)), taught
+        )
     return losses

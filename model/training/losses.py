@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from model.detector import activate
 from model.training.assignment import Targets
 
+Lesson = tuple[Tensor, Tensor]  # of crops: sequences (N, S, F), embeddings (N, D) of unit length
+
 ANGLE_WEIGHT, OVERLAP_WEIGHT = 10.0, 0.5
 
 
@@ -94,6 +96,23 @@ def reading_loss(logits: Tensor, texts: Sequence[str], characters: str) -> Tenso
         torch.tensor([len(label) for label in labels]),
         zero_infinity=True,
     )
+
+
+def teacher_loss(seen: Sequence[Lesson], taught: Sequence[Lesson]) -> Tensor:
+    """Return how far embeddings, and each step of the sequences, point from where a teacher's do.
+
+    One minus the cosine, averaged over crops, of both.
+
+    Args:
+        seen: Groups of crops, as the network sees them.
+        taught: The same groups, as the teacher does.
+    """
+    steps = [
+        1 - F.cosine_similarity(one, other, dim=2).mean(1)
+        for (one, _), (other, _) in zip(seen, taught, strict=True)
+    ]
+    whole = [1 - (one * other).sum(1) for (_, one), (_, other) in zip(seen, taught, strict=True)]
+    return torch.cat(steps).mean() + torch.cat(whole).mean()
 
 
 def _readable(text: str, numbers: dict[str, int], steps: int) -> bool:

@@ -10,9 +10,11 @@ from torch import Tensor
 from model import boxes, transforms
 from model.charset import Charset
 from model.detector import activate, select
+from model.shared import SharedMaps
 from model.training.augment import View
 
-Crops = tuple[Tensor, list[str]]  # (n, 3, 48, W) in 0-255, and what they say
+# (n, 3, 48, W) in 0-255, or (n, C, 12, W / 4) of the detector's maps; and what they say
+Crops = tuple[Tensor, list[str]]
 SAME_WORD, NO_WORD = 0.5, 0.2  # overlap from which a proposal shows a word, and below which it shows none
 WHOLE, PART = 0.7, 0.3  # share of a word inside a proposal from which it says it, and above which it cuts it
 SAME_ROW = 0.4  # of the height: what words of one line may be above each other
@@ -126,13 +128,13 @@ def _line(quad: Tensor, words: Tensor, numbers: list[int], view: View) -> str | 
     return " ".join(str(texts[index]) for index in (from_start @ along).argsort().tolist())
 
 
-def cut(image: Tensor, regions: Regions, charset: Charset) -> list[Crops]:
-    """Return crops (n, 3, 48, W) of regions and what they say, in groups of one width.
+def cut(source: Tensor | SharedMaps, regions: Regions, charset: Charset) -> list[Crops]:
+    """Return crops of regions and what they say, in groups of one width.
 
     Texts that lose all characters in folding are left out; no text is not.
 
     Args:
-        image: (3, H, W) in 0-255.
+        source: An image (3, H, W) in 0-255, or the detector's maps of it.
         regions: In pixels of the image.
         charset: To fold by.
     """
@@ -144,7 +146,9 @@ def cut(image: Tensor, regions: Regions, charset: Charset) -> list[Crops]:
         groups.setdefault(transforms.crop_width(*sizes[index]), []).append(index)
     return [
         (
-            transforms.crop_quads(image, wide[members].to(image.device), width),
+            source.crop(wide[members], width)
+            if isinstance(source, SharedMaps)
+            else transforms.crop_quads(source, wide[members].to(source.device), width),
             [regions.texts[i] for i in members],
         )
         for width, members in sorted(groups.items())

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 CHOICES = {
-    "preset": ("accurate", "paper"),
+    "preset": ("accurate", "joint", "paper"),
     "parts": ("detector", "refiner", "similarity", "reader"),
     "target": ("similarity", "phoc"),
     "recipe": ("adamw", "paper", "paper-tuning"),
 }
-PATHS = ("data", "out", "init", "imagenet")
+PATHS = ("data", "out", "init", "teacher", "imagenet")
 # Section 4.2 of the paper: pre-training on whole pictures, fine-tuning on random views.
 _PAPER: dict[str, Any] = {"preset": "paper", "beta": 1.0, "average": 1, "clip": 0.0}
 _PRETRAINING = {"learning_rate": 0.01, "batch": 64, "steps": 90_000, "augment": False}
@@ -21,6 +21,7 @@ DEFAULTS: dict[tuple[str, str], dict[str, Any]] = {
     ("paper", "paper"): {**_PAPER, **_PRETRAINING},
     ("paper", "paper-tuning"): {**_PAPER, **_TUNING},
     ("paper", "adamw"): _PAPER,
+    ("joint", "adamw"): {"preset": "joint", "parts": ("detector", "refiner", "similarity", "reader")},
 }
 
 
@@ -32,14 +33,17 @@ class Settings:
         data: Folder of the data sets.
         out: Folder of the run.
         preset: Which network.
-        init: Checkpoint to start from; without one `accurate` takes the shipped one, `paper` chance.
+        init: Checkpoint to start from; without one `accurate` takes the shipped one, `joint` its teacher,
+            `paper` chance.
+        teacher: Checkpoint of `accurate` that `joint` learns from; the shipped one by default.
+        teaching: Weight of what `joint` learns from it beside the truth.
         imagenet: Weights of torchvision's ResNet-50 to start `paper` from.
         width: Of a new network `paper`; 256 is the paper's.
         target: What `paper` ranks by: the similarity, or `phoc`, histograms of characters (Table 5).
         separate: Give detection and similarity of `paper` a trunk each, the second for crops (Table 4).
         photo_sets: What `paper` learns from: data sets in the folder of data sets or anywhere.
         augment: Random views of photos for `paper`; without, the photos are resized as they are.
-        parts: Which parts of `accurate` are trained; the others stay as they are.
+        parts: Which parts of `accurate` or `joint` are trained; the others stay as they are.
         minutes: Wall-clock time of the whole run, stops not counted.
         steps: Length of the run instead of the minutes; 0: the minutes count.
         recipe: `adamw` with a cosine; `paper`: SGD with two steps down, as in pre-training; `paper-tuning`:
@@ -61,8 +65,8 @@ class Settings:
         beta: Of the similarity's smooth-L1.
         average: Steps over which the written weights are averaged; 1: the last ones are written.
         clip: Largest norm of the gradient; 0: any.
-        bf16: Compute in bfloat16 where that is safe, in `paper` and with `read_once`; processors that are not
-            made for it are slower with it.
+        bf16: Compute in bfloat16 where that is safe, in `paper`, `joint` and with `read_once`; processors
+            that are not made for it are slower with it.
         pseudowords: Word augmentation on.
         pairs: Word-word and region-region similarities on.
         reading: CTC loss on.
@@ -80,6 +84,8 @@ class Settings:
     out: Path
     preset: str = "accurate"
     init: Path | None = None
+    teacher: Path | None = None
+    teaching: float = 1.0
     imagenet: Path | None = None
     width: int = 256
     target: str = "similarity"
@@ -162,6 +168,8 @@ def _contradiction(settings: Settings) -> str | None:
             return "paper needs --size in multiples of 32"
     elif settings.read_once and (settings.batch or settings.parts != ("similarity",)):
         return "--read-once needs --batch 0 and --parts similarity"
+    elif settings.preset == "joint" and not settings.batch:
+        return "joint learns from pictures: --batch must be at least 1"
     elif not settings.batch and {"detector", "refiner"} & set(settings.parts):
         return "detector and refiner learn from pictures: --batch must be at least 1"
     return None

@@ -2,6 +2,10 @@ r"""Trains the network on annotated photos, one step for all its parts: L = L_d 
 
     python -m model.training.train --data DATA --out runs/first --minutes 60
 
+    python -m model.training.train --preset joint --data DATA --out runs/joint --parts reader --minutes 30
+    python -m model.training.train --preset joint --data DATA --out runs/joint2 --minutes 30 \
+        --init runs/joint/model.safetensors
+
     python -m model.training.train --preset paper --data DATA --photo-sets synthtext/train.jsonl \
         --imagenet resnet50.pth --out runs/pretrained --device cuda --bf16 --workers 8
     python -m model.training.train --preset paper --recipe paper-tuning --data DATA \
@@ -10,8 +14,9 @@ r"""Trains the network on annotated photos, one step for all its parts: L = L_d 
 For `accurate`, DATA holds folders of JSON lines beside their photos, as `model.evaluation.dataset` describes:
 `icdar2015/train.jsonl` (words with text), `mlt17_boxes/train.jsonl` (places only; not needed if its share
 is 0), and if they are there `words/train.jsonl` (crops of words). With `--batch 0` crops alone are learned
-from. `paper` learns from `--photo-sets`, with the recipe `paper` (pre-training) or `paper-tuning`; on several
-GPUs it is started by `torchrun --nproc-per-node 4 -m model.training.train ...`, and `--batch` is that of all.
+from. `joint` learns from the same photos and scenes and from what `accurate` sees in them; `paper` from
+`--photo-sets`, with the recipe `paper` (pre-training) or `paper-tuning`; on several GPUs it is started by
+`torchrun --nproc-per-node 4 -m model.training.train ...`, and `--batch` is that of all.
 
 If it is there, `icdar2015/val.jsonl` (`--validation`) is measured at the end, and with `--validate-every N`
 now and then, not counted in the minutes; `model.training.figures curves` draws that. A run can be
@@ -39,6 +44,7 @@ from model.encoder import Encoder
 from model.evaluation.evaluate import evaluate
 from model.training import parallel
 from model.training.accurate import AccurateTask
+from model.training.joint import JointTask
 from model.training.optimizing import MovingAverage, make_optimizer, rate
 from model.training.paper import PaperTask
 from model.training.settings import Settings, parse
@@ -69,7 +75,7 @@ class Task(Protocol):
         """Return the parts of L for what `batches` yielded; nothing where nothing can be learned."""
 
 
-TASKS: dict[str, Any] = {"accurate": AccurateTask, "paper": PaperTask}
+TASKS: dict[str, Any] = {"accurate": AccurateTask, "joint": JointTask, "paper": PaperTask}
 
 
 class Run:

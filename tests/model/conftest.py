@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,12 @@ def tiny() -> Retriever:
         reading_trunk=TINY_READING_TRUNK,
     )
     return Retriever(config).eval().requires_grad_(False)
+
+
+@pytest.fixture
+def tiny_joint(tiny: Retriever) -> Retriever:
+    """A narrow network that reads in its detector's maps."""
+    return Retriever(dataclasses.replace(tiny.config, shared=True)).eval().requires_grad_(False)
 
 
 @pytest.fixture

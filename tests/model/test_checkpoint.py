@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from model import checkpoint
@@ -32,8 +33,21 @@ def test_a_checkpoint_of_the_preset_paper_is_one_too(tmp_path: Path) -> None:
     halves = {name: tensor.half().float() for name, tensor in network.state_dict().items()}
     torch.testing.assert_close(loaded.network.state_dict(), halves)
     assert not any(parameter.requires_grad for parameter in loaded.network.parameters())
-    with pytest.raises(checkpoint.CheckpointError, match="of the preset accurate, but this one is of paper"):
+    with pytest.raises(checkpoint.CheckpointError, match="of accurate or joint, but this one is of paper"):
         _ = loaded.retriever
+
+
+def test_a_checkpoint_of_the_preset_joint_is_one_too(tiny_joint: Retriever, tmp_path: Path) -> None:
+    path = tmp_path / "joint.safetensors"
+    checkpoint.save(path, tiny_joint, {"min_score": 0.2})
+    with safe_open(path, "pt") as file:
+        assert json.loads(file.metadata()["glyphseek"])["preset"] == "joint"
+    loaded = checkpoint.load(path).retriever
+    assert loaded.config == tiny_joint.config
+    halves = {name: t.half().float() for name, t in tiny_joint.state_dict().items() if t.is_floating_point()}
+    torch.testing.assert_close(
+        dict(loaded.named_parameters()), {n: halves[n] for n, _ in loaded.named_parameters()}
+    )
 
 
 def test_an_unknown_preset_is_refused(tmp_path: Path) -> None:

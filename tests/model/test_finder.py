@@ -55,3 +55,19 @@ def test_a_second_look_moves_boxes(
         found.append(encoder.encode_images([picture])[0])
     np.testing.assert_array_equal(found[0].scores, found[1].scores)
     assert 0.3 < np.abs(found[0].quads - found[1].quads).mean() < 15
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu-torch"])
+def test_words_are_read_in_the_maps_of_the_preset_joint(
+    tiny_joint: Retriever, tmp_path: Path, picture: NDArray[np.uint8], device: str
+) -> None:
+    checkpoint.save(tmp_path / "joint", tiny_joint, {"min_score": 0.0})
+    narrow = Encoder(tmp_path / "joint", device=device, longer_sides=(320, 256), max_proposals=9, threads=1)
+    tall = picture.transpose(1, 0, 2).copy()
+    found = narrow.encode_images([picture, tall])
+    assert [len(proposals.scores) for proposals in found] == [9, 9]
+    alone = narrow.encode_images([tall])[0]
+    np.testing.assert_allclose(found[1].embeddings, alone.embeddings, atol=1e-5)
+    again = narrow.embed_quads(picture, found[0].quads)
+    np.testing.assert_allclose(again.embeddings, found[0].embeddings, atol=1e-2)
+    assert len(narrow.embed_quads(picture, np.zeros((0, 4, 2), np.float32)).scores) == 0

@@ -1,14 +1,23 @@
 import pytest
 import torch
 
-from model.recognizer import Transcript, read
+from model.recognizer import SharedRecognizer, Transcript, read
 from model.retriever import Retriever
+from model.shared import seen_channels
 
 
 def test_sequence_has_a_step_every_eight_pixels(tiny: Retriever) -> None:
     sequence, logits = tiny.recognizer(torch.rand(2, 3, 48, 64) * 255)
     assert sequence.shape == (2, 8, 8)
     assert logits.shape == (2, 8, 4)
+
+
+def test_maps_are_read_like_the_crops_they_stand_for(tiny_joint: Retriever) -> None:
+    assert isinstance(tiny_joint.recognizer, SharedRecognizer)
+    sequence, logits = tiny_joint.recognizer(torch.rand(2, seen_channels(4, 8), 12, 16))
+    assert sequence.shape == (2, 8, 8)
+    assert logits.shape == (2, 8, 4)
+    assert not list(tiny_joint.recognizer.trunk.stem.parameters())  # there is no second stem
 
 
 def test_read_merges_repeats_and_drops_blanks() -> None:

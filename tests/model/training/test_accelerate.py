@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from model import checkpoint
 from model.encoder import Encoder
+from model.retriever import Retriever
 from model.training import accelerate
 
 
@@ -35,13 +36,23 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str | Path) -> None:
     accelerate.main()
 
 
+@pytest.mark.parametrize("preset", ["accurate", "joint"])
 def test_eight_bits_say_nearly_the_same(
-    dataset: Path, tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: Path,
+    tiny_checkpoint: Path,
+    tiny_joint: Retriever,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    preset: str,
 ) -> None:
     monkeypatch.setattr(accelerate, "LONGER_SIDE", 320)
     out = tmp_path / "eight.safetensors"
-    run(monkeypatch, tiny_checkpoint, out, "--dataset", dataset, "--photos", "2")
-    before, after = checkpoint.load(tiny_checkpoint), checkpoint.load(out)
+    start = tiny_checkpoint
+    if preset == "joint":
+        start = tmp_path / "joint.safetensors"
+        checkpoint.save(start, tiny_joint, {"min_score": 0.0})
+    run(monkeypatch, start, out, "--dataset", dataset, "--photos", "2")
+    before, after = checkpoint.load(start), checkpoint.load(out)
     assert after.extras.eight_bits.keys() == {"detector", "reader"}
     assert after.card == before.card
     for name, tensor in before.retriever.state_dict().items():
@@ -53,7 +64,7 @@ def test_eight_bits_say_nearly_the_same(
     assert np.linalg.norm(query @ basis.T) > 0.9
     image = np.asarray(Image.open(dataset.with_name("a.png")).convert("RGB"))
     quad = np.array([[[60, 40], [120, 40], [120, 80], [60, 80]]], np.float32)
-    exact = Encoder(tiny_checkpoint, device="cpu").embed_quads(image, quad)
+    exact = Encoder(start, device="cpu").embed_quads(image, quad)
     rounded = Encoder(out, device="cpu").embed_quads(image, quad)
     cosine = (exact.embeddings * rounded.embeddings).sum()
     assert 0.9 < cosine < 0.9999999  # near, and not the same arithmetic

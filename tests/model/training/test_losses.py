@@ -5,7 +5,14 @@ import torch
 
 from model.detector import point_grid
 from model.training.assignment import Targets, assign
-from model.training.losses import detection_loss, focal_loss, reading_loss, row_maximum_loss, sides_iou
+from model.training.losses import (
+    detection_loss,
+    focal_loss,
+    reading_loss,
+    row_maximum_loss,
+    sides_iou,
+    teacher_loss,
+)
 
 
 def test_focal_loss_by_hand() -> None:
@@ -85,3 +92,12 @@ def test_what_cannot_be_read_costs_nothing(text: str) -> None:
     loss = reading_loss(logits, [text], "ab")
     assert float(loss.detach()) == 0
     loss.backward()
+
+
+def test_what_a_teacher_sees_counts_by_direction_alone() -> None:
+    taught = [(torch.tensor([[[1.0, 0], [0, 1]]]), torch.tensor([[1.0, 0]]))] * 2
+    same = [(3 * steps, whole) for steps, whole in taught]
+    assert float(teacher_loss(same, taught)) == pytest.approx(0, abs=1e-6)
+    # In one of two crops the first step of two is turned by a right angle, and the embedding to the contrary.
+    turned = (torch.tensor([[[0.0, 1], [0, 1]]]), torch.tensor([[-1.0, 0]]))
+    assert float(teacher_loss([turned, same[1]], taught)) == pytest.approx(1 / 4 + 2 / 2)

@@ -52,6 +52,12 @@ def test_only_the_similarity_alone_can_be_learned_from_what_was_read_once(wrong:
         parse([*NEEDED, "--read-once", *wrong])
 
 
+def test_the_preset_joint_trains_everything_on_pictures() -> None:
+    assert parse([*NEEDED, "--preset", "joint"]).parts == ("detector", "refiner", "similarity", "reader")
+    with pytest.raises(SystemExit):
+        parse([*NEEDED, "--preset", "joint", "--parts", "reader", "--batch", "0"])
+
+
 @pytest.mark.parametrize("wrong", [["--batch", "0"], ["--width", "12"], ["--size", "100"]])
 def test_what_the_preset_paper_cannot_be_is_refused(wrong: list[str]) -> None:
     with pytest.raises(SystemExit):
