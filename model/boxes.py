@@ -7,6 +7,8 @@ rotated box (5,) = centre x, centre y, width along the reading direction, height
 import torch
 from torch import Tensor
 
+SAME_ROW = 0.4  # of the height: what regions of one line may be above each other
+
 
 def rotated_to_quads(rotated: Tensor) -> Tensor:
     """Return the corners (N, 4, 2) of rotated boxes (N, 5)."""
@@ -94,3 +96,38 @@ def _pairwise_intersection(first: Tensor, second: Tensor) -> Tensor:
 
 def _area(boxes: Tensor) -> Tensor:
     return (boxes[:, 2:] - boxes[:, :2]).prod(-1)
+
+
+def followers(quads: Tensor, gap: tuple[float, float], ratio: float) -> list[tuple[int, int]]:
+    """Return which quads (N, 4, 2) have a next one on their line, and the nearest such.
+
+    Args:
+        quads: Corners, clockwise from the reading start.
+        gap: Between one and the next, from and to, in heights of the one.
+        ratio: Of their heights, at most; either may be the larger.
+    """
+    pairs: list[tuple[int, int]] = []
+    for index, quad in enumerate(quads):
+        along, down = quad[1] - quad[0], quad[3] - quad[0]
+        height = down.norm().clamp(min=1e-6)
+        forward = along / along.norm().clamp(min=1e-6)
+        apart = (quads[:, [0, 3]] - quad[[1, 2]]).mean(1) @ forward / height
+        ahead = (quads.mean(1) - quad.mean(0)) @ forward
+        row = ((quads.mean(1) - quad.mean(0)) @ (down / height) / height).abs()
+        heights = (quads[:, 3] - quads[:, 0]).norm(dim=1) / height
+        fits = (apart > gap[0]) & (apart < gap[1]) & (ahead > 0) & (row < SAME_ROW)
+        fits &= (heights > 1 / ratio) & (heights < ratio)
+        if fits.any():
+            pairs.append((index, int(apart.where(fits, torch.inf).argmin())))
+    return pairs
+
+
+def enclosing_quad(quads: Tensor) -> Tensor:
+    """Return the smallest rectangle (4, 2) around quads (N, 4, 2) in the direction of the first."""
+    along = quads[0, 1] - quads[0, 0]
+    forward = along / along.norm().clamp(min=1e-6)
+    frame = torch.stack([forward, torch.stack([-forward[1], forward[0]])])
+    places = quads.reshape(-1, 2) @ frame.T
+    (left, top), (right, bottom) = places.amin(0), places.amax(0)
+    corners = torch.stack([left, top, right, top, right, bottom, left, bottom]).view(4, 2)
+    return corners @ frame

@@ -122,6 +122,9 @@ class Finder:
         self._read_new(photos)
         for photo, group in zip(photos, groups, strict=True):
             photo.keep_surest(group)
+            photo.join_characters()
+        self._read_new(photos)
+        for photo in photos:
             photo.split_lines()
         self._read_new(photos)
         for photo in photos:

@@ -2,7 +2,8 @@
 
 What the detector finds is not always one word read from left to right. A region much taller than wide may be
 a word on its side: it is read both ways too, and the surest reading stays. A region in which spaces or wide
-gaps are read is a line: its words become regions of their own beside it.
+gaps are read is a line: its words become regions of their own beside it. Regions that each are read as one
+character of Chinese or the like may be a word taken apart: what they form on a line becomes a region too.
 """
 
 from dataclasses import dataclass
@@ -12,12 +13,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torchvision.ops import nms
 
 from model import boxes, transforms
+from model.charset import is_dense
 from model.recognizer import Transcript
 from model.shared import SharedMaps
 
 PYRAMID_LEVELS = 5
+# Between the characters of a word, in heights; their boxes may overlap, and 口 is smaller than 出.
+CHARACTER_GAP, CHARACTER_RATIO = (-0.3, 0.8), 2.0
 TALL = 1.5  # height by width from which a word may stand on its side
 
 
@@ -155,6 +160,19 @@ class WorkingPhoto:
         # Anything can be read as a bar or a dot.
         return reading.transcript.confidence * min(len(reading.transcript.text), 3) if reading else 0.0
 
+    def join_characters(self) -> None:
+        """Add the words of which each character is a region of its own."""
+        single = [index for index, reading in enumerate(self.readings) if reading and _is_character(reading)]
+        hulls = boxes.quads_to_boxes(self.quads[single])
+        kept = [single[place] for place in nms(hulls, self.scores[single], 0.5).tolist()]
+        following = dict(boxes.followers(self.quads[kept], CHARACTER_GAP, CHARACTER_RATIO))
+        for start in sorted(set(following) - set(following.values())):
+            run = [start]
+            while (after := following.get(run[-1])) is not None and after not in run:
+                run.append(after)
+            members = [kept[place] for place in run]
+            self.add(boxes.enclosing_quad(self.quads[members])[None], self.scores[members].amin()[None])
+
     def split_lines(self) -> None:
         """Add the words of regions in which several were read."""
         sides = boxes.quads_to_rotated(self.quads)[:, 2:4].tolist()
@@ -185,6 +203,10 @@ class WorkingPhoto:
             confidences=np.array([reading.transcript.confidence for reading in readings], np.float32),
             embeddings=unit(embeddings),
         )
+
+
+def _is_character(reading: Reading) -> bool:
+    return len(reading.transcript.text) == 1 and is_dense(reading.transcript.text)
 
 
 def unit(embeddings: Tensor) -> NDArray[np.float32]:

@@ -17,8 +17,7 @@ from model.training.augment import View
 Crops = tuple[Tensor, list[str]]
 SAME_WORD, NO_WORD = 0.5, 0.2  # overlap from which a proposal shows a word, and below which it shows none
 WHOLE, PART = 0.7, 0.3  # share of a word inside a proposal from which it says it, and above which it cuts it
-SAME_ROW = 0.4  # of the height: what words of one line may be above each other
-GAP = 1.2  # of the height: the widest gap between neighbours on a line
+GAP, RATIO = 1.2, 1.65  # the widest gap between neighbours on a line, in heights; of their heights
 
 
 @dataclass(frozen=True)
@@ -45,16 +44,7 @@ def true_regions(rng: np.random.Generator, view: View, jitter: float) -> Regions
 def neighbours(regions: Regions) -> Regions:
     """Return each word of these with the next one on its line, as one region."""
     quads = regions.quads
-    pairs: list[tuple[int, int]] = []
-    for index, quad in enumerate(quads):
-        along, down = quad[1] - quad[0], quad[3] - quad[0]
-        height = down.norm().clamp(min=1e-6)
-        gap = (quads[:, [0, 3]] - quad[[1, 2]]).mean(1) @ (along / along.norm().clamp(min=1e-6)) / height
-        row = ((quads.mean(1) - quad.mean(0)) @ (down / height) / height).abs()
-        ratio = (quads[:, 3] - quads[:, 0]).norm(dim=1) / height
-        fits = (gap > 0) & (gap < GAP) & (row < SAME_ROW) & (ratio > 0.6) & (ratio < 1.6)
-        if fits.any():
-            pairs.append((index, int(gap.where(fits, torch.inf).argmin())))
+    pairs = boxes.followers(quads, (0, GAP), RATIO)
     first, second = torch.tensor(pairs, dtype=torch.long).reshape(-1, 2).unbind(1)
     corners = torch.stack([quads[first, 0], quads[second, 1], quads[second, 2], quads[first, 3]], dim=1)
     return Regions(corners, [f"{regions.texts[a]} {regions.texts[b]}" for a, b in pairs])
@@ -123,7 +113,7 @@ def _line(quad: Tensor, words: Tensor, numbers: list[int], view: View) -> str | 
     hull = boxes.quads_to_boxes(words.reshape(1, -1, 2))
     texts = [_known(view, number) for number in numbers]
     filled = boxes.pairwise_iou(boxes.quads_to_boxes(quad[None]), hull)[0, 0] >= SAME_WORD
-    if not filled or rows.max() - rows.min() > SAME_ROW or not all(texts):
+    if not filled or rows.max() - rows.min() > boxes.SAME_ROW or not all(texts):
         return None
     return " ".join(str(texts[index]) for index in (from_start @ along).argsort().tolist())
 

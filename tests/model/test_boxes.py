@@ -1,5 +1,6 @@
 import math
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,3 +66,22 @@ def test_pairwise_cover_is_the_share_of_the_second_boxes() -> None:
     first = torch.tensor([[0.0, 0, 4, 2]])
     second = torch.tensor([[1.0, 0, 2, 1], [3, 0, 5, 2], [5, 5, 6, 6]])
     assert torch.allclose(boxes.pairwise_cover(first, second), torch.tensor([[1.0, 0.5, 0.0]]))
+
+
+def test_followers_are_the_nearest_ahead_on_the_line() -> None:
+    spans = [(0, 0, 20), (70, 2, 20), (30, 0, 20), (30, 30, 20), (95, 0, 60)]  # left, top, side
+    quads = boxes.rotated_to_quads(
+        torch.tensor([[left + side / 2, top + side / 2, side, side, 0.0] for left, top, side in spans])
+    )
+    # Not to the word below, nor to the one that is too large.
+    assert boxes.followers(quads, (0, 1.2), 2.0) == [(0, 2), (2, 1)]
+    assert boxes.followers(quads, (0, 0.4), 2.0) == []
+    assert boxes.followers(quads[:0], (0, 1.2), 2.0) == []
+
+
+def test_enclosing_quad_has_the_direction_of_the_first() -> None:
+    quads = boxes.rotated_to_quads(
+        torch.tensor([[0.0, 0, 4, 2, 0.5], [6 * math.cos(0.5), 6 * math.sin(0.5), 4, 4, 0.5]])
+    )
+    (found,) = boxes.quads_to_rotated(boxes.enclosing_quad(quads)[None]).tolist()
+    assert found == pytest.approx([3 * math.cos(0.5), 3 * math.sin(0.5), 10, 4, 0.5], abs=1e-4)

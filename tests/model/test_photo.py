@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from model import boxes
 from model.photo import Reading, WorkingPhoto
 from model.recognizer import Transcript
 
@@ -97,3 +98,44 @@ def test_a_photo_without_text_has_no_proposals() -> None:
     found = photo.proposals(torch.ones(len(photo.readings), D))
     assert found.embeddings.shape == (0, D)
     assert found.quads.shape == (0, 4, 2)
+
+
+@pytest.mark.parametrize(
+    ("texts", "joined"),
+    [
+        (("出", "口", "出", "x", "出口"), [[10, 10, 82, 42]]),  # the third is the first one again
+        (("e", "x", "e", "i", "t"), []),  # letters are no words
+        (("出", "口子", "出", "x", "y"), []),  # two characters are one already
+    ],
+)
+def test_a_word_taken_apart_is_joined(texts: tuple[str, ...], joined: list[list[float]]) -> None:
+    photo = photo_with(
+        box(10, 10, 40, 40),
+        box(52, 18, 82, 42),
+        box(11, 11, 41, 41),
+        box(92, 10, 122, 40),
+        box(10, 60, 40, 90),  # on another line
+        scores=[0.9, 0.8, 0.5, 0.9, 0.9],
+    )
+    read_as(photo, *texts)
+    photo.join_characters()
+    assert boxes.quads_to_boxes(photo.quads[5:]).tolist() == joined
+    assert photo.scores[5:].tolist() == pytest.approx([0.8] * len(joined))
+    assert photo.unread() == list(range(5, 5 + len(joined)))
+
+
+def test_characters_of_one_line_are_joined_all_together_whichever_way_it_slants() -> None:
+    turned = [
+        boxes.rotated_to_quads(torch.tensor([[60.0 + 40 * n, 20 + 20 * n, 40, 40, 0.46]])) for n in range(4)
+    ]
+    photo = photo_with(*(quads[0].tolist() for quads in turned))
+    read_as(photo, *"北京大学")
+    photo.join_characters()
+    (joined,) = boxes.quads_to_rotated(photo.quads[4:]).tolist()
+    assert joined == pytest.approx([120, 50, 174, 40, 0.46], abs=1)
+
+
+def test_no_region_has_nothing_to_join() -> None:
+    photo = photo_with()
+    photo.join_characters()
+    assert len(photo.quads) == 0
