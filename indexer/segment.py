@@ -21,7 +21,9 @@ MAX_LENGTH = 1.01  # of a vector: 1, and what float16 makes of it
 # Parts beyond LEVELS / STEPS are cut off, which is rare after `spread`, and counts as rounded away.
 LEVELS, STEPS = 127, 600
 ROUNDING = 1e-4  # more than float32 loses of a product of unit vectors
-LANES = 8  # FAISS takes several times as long where the length of a vector is no multiple of it
+# FAISS takes several times as long where the length of a vector is no multiple of LANES; and where it is one
+# of PAIRED, it rounds the query to whole numbers.
+LANES, PAIRED = 8, 16
 
 Vectors = NDArray[np.floating[Any]]
 Ids = NDArray[np.int64]
@@ -183,7 +185,8 @@ def split_query(query: Vectors, basis: Vectors) -> Vectors:
 
 
 def _parts_length(basis: Vectors) -> int:
-    return -(-(len(basis) + 2) // LANES) * LANES
+    length = -(-(len(basis) + 2) // LANES) * LANES
+    return length if length % PAIRED else length + LANES
 
 
 def _products(dimension: int, quantizer: int) -> Any:

@@ -46,6 +46,20 @@ def test_promises_are_never_below_the_best_scores(segment):
         assert promises[1] == others == -np.inf  # no text; and nothing was left out
 
 
+@pytest.mark.parametrize("size", [1, 6, 14, 30, 62, 126, 254, 510])
+def test_promises_hold_for_bases_of_any_size(size):
+    basis = np.linalg.qr(GENERATOR.standard_normal((600, size)))[0].T.astype(np.float32)
+    vectors = GENERATOR.standard_normal((200, 600))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+    segment = Segment(600, basis)
+    segment.append((np.arange(200), np.ones(200, int), np.arange(200), vectors))
+    query = (0.9 * vectors[7] + 0.1 * vectors[8]).astype(np.float32)
+    promises, _ = segment.promises(split_query(query, basis), 200)
+    best = segment.best(segment.scores(query))
+    assert (promises >= best).all()
+    assert (promises <= best + 1.2).all()  # what may lie outside the basis
+
+
 def test_promises_of_a_query_inside_the_basis_are_near_the_scores():
     outside = unit_vectors(1) @ (np.eye(DIMENSION, dtype=np.float32) - BASIS.T @ BASIS)
     vectors = 0.2 * BASIS + outside / 2  # no part so large that it is cut off
