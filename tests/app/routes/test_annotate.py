@@ -1,6 +1,5 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,16 +7,12 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from app.settings import Settings
-from tests.app.conftest import MAX_REQUEST_BYTES, spell
+from tests.app.conftest import MAX_REQUEST_BYTES, spell, stored
 
 
 def post(client: TestClient, *files: bytes, words: str | None = None, name: str = "files") -> Response:
     parts = [(name, (f"{index}.png", data)) for index, data in enumerate(files)]
     return client.post("/annotate", files=parts, data={} if words is None else {"words": words})
-
-
-def kept(settings: Settings) -> list[Path]:
-    return [path for path in settings.photos_dir.rglob("*") if path.is_file()]
 
 
 def test_every_word_has_its_place(client: TestClient, settings: Settings) -> None:
@@ -32,7 +27,7 @@ def test_every_word_has_its_place(client: TestClient, settings: Settings) -> Non
     assert shop["score"] == pytest.approx(1, abs=1e-3)
     assert coffee["box"] == [0, 0, 8, 4]
     assert tea == {"word": "tea", "box": None, "quad": None, "score": None, "text": None}
-    assert kept(settings) == []
+    assert stored(settings) == []
     assert client.get("/images").json()["items"] == []
 
 
@@ -63,7 +58,7 @@ def test_what_cannot_be_annotated_is_said(
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert part in answer.json()["detail"]
-    assert kept(settings) == []
+    assert stored(settings) == []
     assert post(client, spell("a"), words="a").status_code == 200  # the next one has its turn
 
 
@@ -101,4 +96,4 @@ def test_a_network_that_fails_is_no_secret(client: TestClient, settings: Setting
     answer = post(client, spell("?"), words="a")
     assert answer.status_code == 500
     assert "secret" not in answer.text
-    assert kept(settings) == []
+    assert stored(settings) == []

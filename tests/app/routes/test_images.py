@@ -2,19 +2,14 @@ import io
 import json
 import re
 import zipfile
-from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
 from app.settings import Settings
-from tests.app.conftest import MAX_REQUEST_BYTES, spell, upload, wait
+from tests.app.conftest import MAX_REQUEST_BYTES, spell, stored, upload, wait
 from tests.integration.conftest import RandomEncoder
-
-
-def photo_files(settings: Settings) -> list[Path]:
-    return [path for path in settings.photos_dir.rglob("*") if path.is_file()]
 
 
 def zipped(entries: dict[str, bytes]) -> bytes:
@@ -46,7 +41,7 @@ def test_nothing_of_a_rejected_file_is_stored(client: TestClient, settings: Sett
     assert answer.headers["content-type"] == "application/problem+json"
     assert [item["status"] for item in answer.json()["items"]] == ["rejected", "rejected"]
     assert "empty" in answer.json()["items"][1]["reason"]
-    assert photo_files(settings) == []
+    assert stored(settings) == []
     assert client.get("/images").json() == {"items": [], "next": None}
 
 
@@ -94,7 +89,7 @@ def test_bad_fields_are_refused_and_nothing_stored(
     answer = upload(client, ("a.png", spell("x")), **fields)
     assert answer.status_code == 422
     assert reason in answer.json()["detail"]
-    assert photo_files(settings) == []
+    assert stored(settings) == []
 
 
 @pytest.mark.parametrize(
@@ -131,7 +126,7 @@ def test_zip_is_taken_apart(client: TestClient, settings: Settings) -> None:
         ("inner.zip", "rejected"),
     ]
     assert not list(settings.data_dir.rglob("evil*"))
-    assert len(photo_files(settings)) == 2
+    assert len(stored(settings)) == 2
 
 
 @pytest.mark.parametrize(
@@ -149,14 +144,14 @@ def test_hostile_zips_are_refused(client: TestClient, settings: Settings, data: 
     answer = upload(client, ("all.zip", data))
     assert answer.status_code == 422
     assert re.search(reason, answer.json()["items"][0]["reason"])
-    assert photo_files(settings) == []
+    assert stored(settings) == []
 
 
 def test_too_many_files(client: TestClient, settings: Settings) -> None:
     answer = upload(client, *[(f"{n}.png", spell(str(n))) for n in range(6)])
     assert answer.status_code == 413
     assert "5 files" in answer.json()["detail"]
-    assert photo_files(settings) == []
+    assert stored(settings) == []
 
 
 def test_files_in_zips_count_with_those_beside_them(client: TestClient) -> None:
@@ -176,7 +171,7 @@ def test_too_large_a_body_announced_and_not(client: TestClient, settings: Settin
     for answer in (announced, chunked):
         assert answer.status_code == 413
         assert answer.headers["content-type"] == "application/problem+json"
-    assert photo_files(settings) == []
+    assert stored(settings) == []
 
 
 def part(disposition: str, body: str) -> bytes:
@@ -205,7 +200,7 @@ def test_broken_forms(
     answer = client.post("/images", content=body, headers={"Content-Type": content_type})
     assert answer.status_code == status
     assert answer.json()["status"] == status
-    assert photo_files(settings) == []
+    assert stored(settings) == []
 
 
 def test_too_large_a_picture_is_rejected_with_both_numbers(client: TestClient) -> None:
@@ -264,7 +259,7 @@ def test_delete_removes_everything_and_may_be_repeated(
     for _ in range(2):
         assert client.delete(f"/images/{image_id}").status_code == 204
     assert client.get(f"/images/{image_id}").status_code == 404
-    assert photo_files(settings) == []
+    assert stored(settings) == []
     assert client.get("/search?q=gone").json()["hits"] == []
 
 

@@ -2,7 +2,6 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,16 +9,12 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 
 from app.settings import Settings
-from tests.app.conftest import MAX_REQUEST_BYTES, spell, upload
+from tests.app.conftest import MAX_REQUEST_BYTES, spell, stored, upload
 
 
 def ask(client: TestClient, *files: bytes, name: str = "files", **params: Any) -> Response:
     parts = [(name, (f"{index}.png", data)) for index, data in enumerate(files)]
     return client.post("/search/image", files=parts, params=params)
-
-
-def kept(settings: Settings) -> list[Path]:
-    return [path for path in settings.photos_dir.rglob("*") if path.is_file()]
 
 
 def test_photos_with_the_words_of_a_photo_come_first(client: TestClient, working: None) -> None:
@@ -57,7 +52,7 @@ def test_what_cannot_be_searched_with_is_said(
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert part in answer.json()["detail"]
-    assert kept(settings) == []
+    assert stored(settings) == []
 
 
 def test_one_photo_at_a_time(client: TestClient, working: None, monkeypatch: pytest.MonkeyPatch) -> None:
