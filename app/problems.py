@@ -1,6 +1,7 @@
 """Every error as problem+json (RFC 9457); the one place that knows HTTP status codes of errors."""
 
 import logging
+import re
 from http import HTTPMethod, HTTPStatus
 from typing import Any
 
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 MAX_BODY_BYTES = 2**20
+_HOST = re.compile(r"(\[(?P<address>[^\[\]]+)\]|(?P<name>[^:\[\]]+))(:\d{0,5})?")
 _STATUS: dict[type[GlyphseekError], int] = {
     NotFound: 404,
     Conflict: 409,
@@ -137,13 +139,16 @@ class KnownHosts:
         """Pass the request on, or answer 421 or 403."""
         if scope["type"] == "http" and "*" not in self._hosts:
             hosts = [value for name, value in scope["headers"] if name == b"host"]
-            origin = dict(scope["headers"]).get(b"origin", b"")
+            origin = dict(scope["headers"]).get(b"origin")
             if len(hosts) != 1 or _host_name(hosts[0]) not in self._hosts:
                 await problem(421, "this service does not go by that host name")(scope, receive, send)
                 return
-            foreign = origin and _host_name(origin.partition(b"://")[2]) not in self._hosts
+            foreign = origin and origin.partition(b"://")[2].lower() != hosts[0].lower()
             if foreign and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
-                await problem(403, "pages of other hosts may not write here")(scope, receive, send)
+                detail = (
+                    "pages of other hosts and ports may not write here; proxies must keep the Host header"
+                )
+                await problem(403, detail)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -175,7 +180,7 @@ class SmallBodies:
         await self._app(scope, receive_little if limited else receive, send)
 
 
-def _host_name(value: bytes) -> str:
-    """Return the host of `host:port`, without the brackets of an IPv6 address."""
-    text = value.decode("latin-1").lower()
-    return text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
+def _host_name(value: bytes) -> str | None:
+    """Return the host of `host:port`, without an IPv6 address's brackets; `None` if it is neither."""
+    match = _HOST.fullmatch(value.decode("latin-1").lower())
+    return match and (match["address"] or match["name"])

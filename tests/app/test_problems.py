@@ -53,6 +53,10 @@ def test_an_unexpected_error_tells_nothing_of_the_machine(
         ("evil.example", 421),  # a name that somebody lets point here
         ("localhost.evil.example", 421),
         ("", 421),
+        ("[::1", 421),  # from here on neither a name nor an address with a port
+        ("[::1]evil", 421),
+        ("127.0.0.1:evil", 421),
+        ("127.0.0.1:8123@evil.example", 421),
     ],
 )
 def test_only_known_host_names_are_answered(client: TestClient, host: str, status: int) -> None:
@@ -68,8 +72,11 @@ def test_only_known_host_names_are_answered(client: TestClient, host: str, statu
         ("http://localhost:8000", 204),  # our own page
         ("https://evil.example", 403),  # a page on the web
         ("null", 403),  # a page that hides where it is from
+        ("http://localhost:9999", 403),  # another service on this machine
+        ("http://localhost:8000@evil.example", 403),
     ],
 )
 def test_pages_of_other_hosts_may_not_write(client: TestClient, origin: str, status: int) -> None:
-    assert client.delete("/images/1", headers={"Origin": origin}).status_code == status
-    assert client.get("/livez", headers={"Origin": origin}).status_code == 200
+    headers = {"Host": "localhost:8000", "Origin": origin}
+    assert client.delete("/images/1", headers=headers).status_code == status
+    assert client.get("/livez", headers=headers).status_code == 200
