@@ -1,11 +1,12 @@
 """Some thousand proposals in memory, and what their scores are at most.
 
-A score is an inner product. Of query and vector the parts in a basis are multiplied, those of the vector
-rounded to eight bits; of what is rounded away and of the rest, which lies outside the basis, the lengths are:
+A score is an inner product. Of query and vector the parts in a basis are multiplied, both rounded to whole
+numbers of a byte; of what is rounded away and of the rest, which lies outside the basis, the lengths are:
 that is at least as much (Cauchy-Schwarz). The basis holds most of every query, so nearly all proposals are
 ruled out by 512 bytes instead of 3840.
 """
 
+from math import sqrt
 from typing import Any, NamedTuple
 
 import faiss
@@ -18,12 +19,16 @@ NO_TEXT_SCORE = -1.0
 SCORE_MARGIN = 0.1
 MAX_PROPOSALS = 10
 MAX_LENGTH = 1.01  # of a vector: 1, and what float16 makes of it
-# Parts beyond LEVELS / STEPS are cut off, which is rare after `spread`, and counts as rounded away.
-LEVELS, STEPS = 127, 600
+LEVELS = 127  # the largest number of a byte
+# Parts so many times as long as they are on average are cut off, which is rare after `spread`; that much, in
+# its standard deviations, what is rounded away may be longer than on average.
+CUT, LOSS = 4.75, 8
+# Numbers of a byte that hold the length of the rest, and how many of them all are there.
+REST_PLACES = 8
+REST_STEPS = REST_PLACES * LEVELS / (MAX_LENGTH + 1e-3)
 ROUNDING = 1e-4  # more than float32 loses of a product of unit vectors
-# FAISS takes several times as long where the length of a vector is no multiple of LANES; and where it is one
-# of PAIRED, it rounds the query to whole numbers.
-LANES, PAIRED = 8, 16
+MOST_PARTS = 504  # with the rest 512 bytes
+LANES = 64  # FAISS multiplies whole numbers where the length of a vector is a multiple of it
 
 Vectors = NDArray[np.floating[Any]]
 Ids = NDArray[np.int64]
@@ -38,6 +43,22 @@ class Match(NamedTuple):
     proposals: tuple[tuple[int, float], ...]
 
 
+class QueryParts(NamedTuple):
+    """A query as bounds need it.
+
+    Attributes:
+        numbers: Whole numbers of a byte, to be multiplied with those of vectors, float32.
+        unit: What such a product is worth.
+        slack: What to add to have at least the score.
+        most: What no score exceeds.
+    """
+
+    numbers: Vectors
+    unit: float
+    slack: float
+    most: float
+
+
 class Segment:
     """Some thousand rows, one for each proposal; those of an image are neighbours."""
 
@@ -48,6 +69,7 @@ class Segment:
         if basis is not None:
             self._parts = _products(_parts_length(basis), faiss.ScalarQuantizer.QT_8bit_direct_signed)
         self.image_ids = np.empty(0, np.int64)
+        self._vague = np.empty(0, bool)  # images with a row of which too much was rounded away
         self.alive = np.empty(0, bool)  # False: the image was deleted or replaced
         self.counts = np.empty(0, np.int64)  # rows of each image
         self.starts = np.empty(0, np.int64)  # first row of each image
@@ -66,10 +88,15 @@ class Segment:
     def append(self, part: Part) -> None:
         """Add images with their rows."""
         image_ids, counts, proposal_ids, vectors = part
+        vague = np.zeros(len(image_ids), bool)
         if len(vectors):  # float16 as it is; `add` would want float32
             self._index.add_sa_codes(vectors.view(np.uint8))
             if self._basis is not None:
-                self._parts.add(split(vectors.astype(np.float32), self._basis))
+                numbers, lost = split(vectors.astype(np.float32), self._basis)
+                self._parts.add(numbers)
+                rows = np.repeat(np.arange(len(counts)), counts)
+                vague[rows[lost > _most_lost(self._basis)]] = True
+        self._vague = np.concatenate([self._vague, vague])
         self.image_ids = np.concatenate([self.image_ids, image_ids])
         self.alive = np.concatenate([self.alive, np.ones(len(image_ids), bool)])
         self.counts = np.concatenate([self.counts, counts])
@@ -112,24 +139,26 @@ class Segment:
             scores[found[0]] = products[0]
         return scores
 
-    def promises(self, parts: Vectors, rows: int) -> tuple[Vectors, float]:
+    def promises(self, query: QueryParts, rows: int) -> tuple[Vectors, float]:
         """Return for every image what its score is at most, as far as the rows that promise most tell.
 
         Args:
-            parts: Of the query, as `split_query` gives them.
+            query: As `split_query` gives it.
             rows: How many rows to look at.
 
         Returns:
-            The bound of every image, -inf where none of its rows is among those; and what all the others
-            are at most.
+            The bound of every image, -inf where none of its rows is among those and it is not vague; and what
+            the rows of all the others are at most.
         """
         promises = np.full(len(self.image_ids), -np.inf, np.float32)
         rows = min(rows, len(self.proposal_ids))
         if not rows:
             return promises, -np.inf
-        bounds, found = (result[0] for result in self._parts.search(parts[None], rows))
+        products, found = (result[0] for result in self._parts.search(query.numbers[None], rows))
+        bounds = products * query.unit + query.slack
         images = np.searchsorted(self.starts, found, side="right") - 1
         promises[images[::-1]] = bounds[::-1]  # the highest last
+        promises[self._vague] = query.most
         return promises, -np.inf if rows == len(self.proposal_ids) else float(bounds[-1])
 
     def best(self, scores: Vectors) -> Vectors:
@@ -150,43 +179,61 @@ class Segment:
 
 
 def spread(basis: Vectors) -> Vectors:
-    """Return another orthonormal basis (B, D) of the same space, in which all parts are of a size."""
+    """Return another orthonormal basis of the space of the first vectors (B, D), with all parts of a size."""
+    basis = basis[:MOST_PARTS]
     turn, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((len(basis), len(basis))))
     turned: Vectors = (turn @ basis).astype(np.float32)
     return turned
 
 
-def split(vectors: Vectors, basis: Vectors) -> Vectors:
-    """Return what bounds need of vectors (N, D) no longer than `MAX_LENGTH`, in whole numbers of a byte.
+def split(vectors: Vectors, basis: Vectors) -> tuple[Vectors, Vectors]:
+    """Return what bounds need of vectors (N, D) no longer than `MAX_LENGTH`.
 
-    That is their parts in a basis (B, D), the lengths of the rest and of what was rounded away, zeros.
+    That is their parts in a basis (B, D), the length of the rest, zeros, as whole numbers of a byte; and the
+    length (N,) of what was rounded away of the parts.
     """
-    size = len(basis)
+    size, steps = len(basis), _steps(basis)
     parts = vectors @ basis.T
-    rounded = np.zeros((len(vectors), _parts_length(basis)), np.float32)
-    rounded[:, :size] = np.clip(np.rint(parts * STEPS), -LEVELS, LEVELS)
-    rest = np.linalg.norm(vectors - parts @ basis, axis=1)
-    lost = np.linalg.norm(parts - rounded[:, :size] / STEPS, axis=1)
-    scale = LEVELS / (MAX_LENGTH + ROUNDING)
-    rounded[:, size], rounded[:, size + 1] = np.ceil((np.stack([rest, lost]) + ROUNDING) * scale)
-    return rounded
+    numbers = np.zeros((len(vectors), _parts_length(basis)), np.float32)
+    numbers[:, :size] = np.clip(np.rint(parts * steps), -LEVELS, LEVELS)
+    rest = np.linalg.norm(vectors - parts @ basis, axis=1) + ROUNDING
+    left = np.ceil(rest * REST_STEPS)[:, None] - LEVELS * np.arange(REST_PLACES)
+    numbers[:, size : size + REST_PLACES] = np.clip(left, 0, LEVELS)
+    return numbers, np.linalg.norm(parts - numbers[:, :size] / steps, axis=1)
 
 
-def split_query(query: Vectors, basis: Vectors) -> Vectors:
-    """Return what to multiply the parts of vectors with, to have at least their product with a query (D,)."""
-    size, scale = len(basis), LEVELS / (MAX_LENGTH + ROUNDING)
-    split_up = np.zeros(_parts_length(basis), np.float32)
-    parts, length = basis @ query, float(np.linalg.norm(query))
-    split_up[:size] = parts / STEPS
+def split_query(query: Vectors, basis: Vectors) -> QueryParts:
+    """Return what bounds the products of vectors with a query (D,), see `split`."""
+    size, steps, length = len(basis), _steps(basis), float(np.linalg.norm(query))
+    parts = basis @ query
     # Of right angles; the difference of squares may be a little below what it should be.
     rest = np.sqrt(max(length**2 - float(parts @ parts), 0)) + ROUNDING**0.5 * length
-    split_up[size : size + 2] = rest / scale, length / scale
-    return split_up
+    rest *= steps / REST_STEPS
+    step = max(float(np.abs(parts).max()), rest, 1e-30) / LEVELS
+    numbers = np.zeros(_parts_length(basis), np.float32)
+    numbers[:size] = np.rint(parts / step)
+    numbers[size : size + REST_PLACES] = min(np.ceil(rest / step), LEVELS)
+    lost = float(np.linalg.norm(parts - numbers[:size] * step))
+    most_lost = _most_lost(basis)
+    slack = lost * (MAX_LENGTH + most_lost) + (most_lost + ROUNDING) * length
+    return QueryParts(numbers, step / steps, slack, MAX_LENGTH * length)
+
+
+def _steps(basis: Vectors) -> float:
+    """Return the number by which a part of 1 is written."""
+    return LEVELS / min(MAX_LENGTH, CUT / sqrt(len(basis)))
+
+
+def _most_lost(basis: Vectors) -> float:
+    """Return how long what is rounded away of a vector is at most, but for vague ones.
+
+    Each part loses up to half a step, at random.
+    """
+    return (1 + LOSS * sqrt(0.2 / len(basis))) * sqrt(len(basis) / 12) / _steps(basis)
 
 
 def _parts_length(basis: Vectors) -> int:
-    length = -(-(len(basis) + 2) // LANES) * LANES
-    return length if length % PAIRED else length + LANES
+    return -(-(len(basis) + REST_PLACES) // LANES) * LANES
 
 
 def _products(dimension: int, quantizer: int) -> Any:

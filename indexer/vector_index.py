@@ -19,6 +19,7 @@ from indexer.segment import (
     Ids,
     Mask,
     Match,
+    QueryParts,
     Segment,
     Vectors,
     split_query,
@@ -225,7 +226,7 @@ class FaissIndex:
         return scores
 
     def _leading(
-        self, found: Found, query: Vectors, parts: Vectors, limit: int, rows: int
+        self, found: Found, query: Vectors, parts: QueryParts, limit: int, rows: int
     ) -> list[Vectors] | None:
         """Return the scores of the rows of all images that may be among the best `limit`.
 
