@@ -60,6 +60,7 @@ export class Grid {
     this.#cards.clear();
     this.#page = { next: null, tail: null };
     this.#more.hidden = true;
+    byId("empty").hidden = true;
   }
 
   /** Put the focus on a photo. */
@@ -74,8 +75,10 @@ export class Grid {
     const card = this.#cards.get(item);
     deleteLater(item.image, () => {
       card.hidden = false;
+      this.#showEmptiness();
     });
     card.hidden = true;
+    this.#showEmptiness();
     this.focus(items[position + 1] ?? items[position - 1]);
   }
 
@@ -111,6 +114,11 @@ export class Grid {
     }
     this.#page = page;
     this.#more.hidden = page.next === null;
+    this.#showEmptiness();
+  }
+
+  #showEmptiness() {
+    byId("empty").hidden = this.items.length > 0 || this.#page.next !== null;
   }
 
   #makeCard(item) {

@@ -19,6 +19,7 @@ const RETRY_MS = 2000;
 const grid = new Grid({ onOpen: photo.open, onProblem: showProblem });
 let indexedThen = null; // photos in the index when the results were made; null until it is known
 let minimum = null; // per cent, chosen by the user; null: what the service suggests
+let isSuggested = false; // whether the service has suggested one
 let lastChange = 0;
 let retryTimer;
 
@@ -71,7 +72,7 @@ async function refresh() {
 
 async function showCollectionsView() {
   grid.clear();
-  for (const id of ["problem", "empty", "again"]) byId(id).hidden = true;
+  for (const id of ["problem", "again"]) byId(id).hidden = true;
   byId("summary").textContent = "";
   await collections.show().catch(showProblem);
 }
@@ -158,23 +159,27 @@ const findOption = (id, value) => [...byId(id).options].find((option) => option.
 
 function showMinimum() {
   const value = Number(byId("min-score").value);
-  byId("min-score-text").textContent = minimum === null ? `${value} %, suggested` : value ? `${value} %` : "any";
+  const suggestion = isSuggested ? `${value} %, suggested` : "suggested";
+  byId("min-score-text").textContent = minimum === null ? suggestion : value ? `${value} %` : "any";
   byId("min-suggested").hidden = minimum === null;
 }
 
-function showSummary({ q, match, collection, status, min }, { items, answer }) {
+/** Return a query in quotes, unless it has some. */
+const quoted = (query) => (query.includes('"') ? query : `“${query}”`);
+
+function showSummary({ q, match, collection, status, min, from, to, conditions }, { answer }) {
   const summary = byId("summary"), empty = byId("empty");
-  const filtered = collection || status;
-  empty.hidden = items.length > 0;
   if (q) {
     const order = match === "similar" ? ", best first" : "";
-    const missing = answer.instead ? `No photo matches “${q}” well. ` : "";
-    summary.textContent = `${missing}${count(answer.total, "photo")} for “${answer.instead ?? q}”${order}`;
+    const missing = answer.instead ? `No photo matches ${quoted(q)} well. ` : "";
+    summary.textContent = `${missing}${count(answer.total, "photo")} for ${quoted(answer.instead ?? q)}${order}`;
     summary.title = `${Math.round(answer.took_ms.total)} ms`;
-    const reason = match === "similar" && min !== 0 ? "No photo matches that well." : "No photo matches.";
-    empty.replaceChildren(make("p", {}, reason));
+    const some = collection || from || to || conditions.length ? "No photo with these filters" : "No photo";
+    const well = match === "similar" && min !== 0 ? " that well" : "";
+    empty.replaceChildren(make("p", {}, `${some} matches${well}.`));
     return;
   }
+  const filtered = collection || status;
   summary.textContent = filtered ? "Photos" : "All photos";
   summary.title = "";
   const properties = { type: "button", className: "primary", onclick: () => upload.openPanel() };
@@ -185,6 +190,7 @@ function showSummary({ q, match, collection, status, min }, { items, answer }) {
 
 /** Show what an answer says beside its hits: the suggested cut, other spellings, and what was left out. */
 function showAnswer({ match, min }, { suggested_min_score: suggested, did_you_mean: meant = [], ignored }) {
+  isSuggested = true;
   if (min === null) byId("min-score").value = Math.round(100 * suggested);
   showMinimum();
   byId("less").hidden = match !== "similar" || min === 0;
@@ -206,7 +212,9 @@ function makeMeant(text) {
 function showProblem(problem) {
   grid.clear();
   byId("summary").textContent = "";
-  byId("empty").hidden = true;
+  for (const id of ["meant", "ignored", "less", "again"]) byId(id).hidden = true;
+  isSuggested = false;
+  showMinimum();
   byId("problem").hidden = false;
   byId("problem").textContent = problem.message;
   if (problem.status === 0 || problem.status === 503) retryTimer = setTimeout(refresh, RETRY_MS);
@@ -241,7 +249,6 @@ async function followGallery() {
   const { q, view } = readAddress();
   if (view) await collections.follow().catch(() => {});
   else if (!q) await grid.extend();
-  if (grid.items.length) byId("empty").hidden = true;
   await showCollections().catch(() => {}); // asked again with the next photo
 }
 

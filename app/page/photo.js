@@ -25,7 +25,10 @@ export function prepare(ofGrid) {
     if (event.key === "ArrowLeft") step(-1);
     if (event.key === "ArrowRight") step(1);
   });
-  dialog.addEventListener("close", () => grid.focus(shown));
+  dialog.addEventListener("close", () => {
+    document.body.append(byId("toasts"));
+    grid.focus(shown);
+  });
 }
 
 /** Show a photo of the grid. */
@@ -44,6 +47,7 @@ export function open(item) {
   byId("photo-previous").disabled = items.indexOf(item) === 0;
   byId("photo-next").disabled = items.indexOf(item) === items.length - 1;
   if (!dialog.open) dialog.showModal();
+  dialog.append(byId("toasts")); // what is outside of an open dialog cannot be clicked
   showAll.closest("label").hidden = score === null;
   drawAll();
 }

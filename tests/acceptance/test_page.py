@@ -211,6 +211,18 @@ def test_upload_progress_search_delete_undo(page: Page, service: str, tmp_path: 
     page.wait_for_timeout(9000)
     assert "pelican.jpg" not in names(service)
 
+    search(page, "marble").get_by_role("button", name="marble.jpg", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("dialog")).to_be_hidden()
+    expect(page.get_by_text("No photo matches that well.")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("No photo matches that well.")).to_be_hidden()
+
+    page.get_by_role("button", name="Show less similar photos").click()
+    page.get_by_role("button", name="marble.jpg", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Close", exact=True).click()
     search(page, "marble").get_by_role("button", name="Delete marble.jpg").click()
     page.goto("/docs")  # who leaves has not undone it
     page.wait_for_timeout(500)
@@ -375,15 +387,20 @@ def test_other_spellings_are_offered_where_nothing_likely_matches(page: Page) ->
     page.goto("/?q=hrbxuor&min=90")
     page.get_by_text("Did you mean").get_by_role("button", name="harbour").click()
     expect(page.get_by_role("searchbox")).to_have_value("harbour")
+    page.goto('/?q="harbour"')
+    expect(page.get_by_text('1 photo for "harbour"')).to_be_visible()
     page.goto("/?q=harbour+日本")
     expect(page.get_by_text("Not looked for:")).to_contain_text("日")
+    page.get_by_role("searchbox").fill("!")
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_text("Not looked for:")).to_be_hidden()
 
 
 def test_results_can_be_limited_to_dates(page: Page) -> None:
     search(page, "harbour")
     page.get_by_text("Date taken").click()
     page.get_by_label("Taken from").fill("2001-01-01")
-    expect(page.get_by_text("No photo matches that well.")).to_be_visible()  # they have no date
+    expect(page.get_by_text("No photo with these filters matches")).to_be_visible()  # they have no date
     page.reload()
     expect(page.get_by_label("Taken from")).to_have_value("2001-01-01")
     page.get_by_label("Taken from").fill("")
@@ -407,7 +424,7 @@ def test_results_can_be_limited_by_size_and_metadata(page: Page) -> None:
     expect(page.get_by_text("width at least 1000")).to_be_visible()
     expect(results).to_have_count(1)
     add("city", "is", "Rome")
-    expect(page.get_by_text("No photo matches that well.")).to_be_visible()  # none has a city
+    expect(page.get_by_text("No photo with these filters matches")).to_be_visible()  # none has a city
     page.reload()
     expect(page.get_by_text("city is Rome")).to_be_visible()
     page.get_by_role("button", name="Remove city is Rome").click()
@@ -452,7 +469,14 @@ def test_collections_from_the_first_to_the_last(page: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/?q=harbour", "/?q=harbour&where=width>=10&where=meta.city=Rome", "/?view=collections", "/"]
+    "path",
+    [
+        "/?q=harbour",
+        "/?q=harbour&where=width>=10&where=meta.city=Rome",
+        "/?q=" + 200 * "x",
+        "/?view=collections",
+        "/",
+    ],
 )
 def test_nothing_sticks_out_on_a_phone(page: Page, path: str) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
