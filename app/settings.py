@@ -38,7 +38,9 @@ class Settings(BaseSettings):
         None, ge=1, description="Processor threads of the worker; all cores by default."
     )
     checkpoint: FilePath | None = Field(
-        None, description="Name of a shipped checkpoint, `accurate` by default, or the file of one."
+        None,
+        description="Network: `accurate` (Latin, the default), `chinese` (Chinese and Latin), "
+        "or a checkpoint file.",
     )
     longer_sides: Annotated[tuple[int, ...], CommaSeparated] = Field(
         (1280,),

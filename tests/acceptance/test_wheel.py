@@ -51,7 +51,8 @@ def test_it_holds_the_packages_with_their_data_and_nothing_else(wheel: Path) -> 
     files = [path for package in PACKAGES for path in (ROOT / package).rglob("*") if path.is_file()]
     ours = {path.relative_to(ROOT).as_posix() for path in files if "__pycache__" not in path.parts}
     assert packed == ours
-    for name in ("model/weights/accurate.safetensors", "app/gallery/index.jsonl", "migrations/env.py"):
+    networks = ("model/weights/accurate.safetensors", "model/weights/chinese.safetensors")
+    for name in (*networks, "model/charsets/chinese.txt", "app/gallery/index.jsonl", "migrations/env.py"):
         assert name in packed
     assert {name.rpartition("/")[2] for name in facts} >= {"LICENSE", "NOTICE"}
     assert wheel.stat().st_size < MAX_BYTES

@@ -7,7 +7,8 @@ import pytest
 
 from model import calibration
 from model.calibration import UNKNOWN, Calibration
-from model.checkpoint import DEFAULT_CHECKPOINT, load
+from model.checkpoint import load
+from model.shipped import shipped
 
 
 def test_cut_depends_on_the_length() -> None:
@@ -15,8 +16,9 @@ def test_cut_depends_on_the_length() -> None:
     assert [known.cut("x" * length) for length in (1, 2, 3, 4, 40)] == [0.9, 0.8, 0.7, 0.7, 0.7]
 
 
-def test_shipped_weights_are_calibrated() -> None:
-    version = load(DEFAULT_CHECKPOINT).version
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_weights_are_calibrated(name: str) -> None:
+    version = load(shipped()[name]).version
     known = calibration.of_version(version)
     assert known is not UNKNOWN
     assert list(known.cuts) == sorted(known.cuts, reverse=True)

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from model import checkpoint
 from model.paper.network import PaperConfig, PaperNetwork
 from model.retriever import Retriever
+from model.shipped import shipped
 
 
 def test_load_gives_back_what_was_saved(tiny: Retriever, tiny_checkpoint: Path) -> None:
@@ -80,9 +81,11 @@ def test_a_missing_file_is_refused_with_a_reason(tmp_path: Path) -> None:
         checkpoint.load(tmp_path / "nothing")
 
 
-def test_shipped_checkpoint_is_complete_and_small() -> None:
-    assert checkpoint.DEFAULT_CHECKPOINT.stat().st_size < 40e6
-    card = checkpoint.load().card
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_checkpoints_are_complete_and_small(name: str) -> None:
+    path = shipped()[name]
+    assert path.stat().st_size < 40e6
+    card = checkpoint.load(path).card
     assert {"preset", "min_score", "recipe", "figures", "credit", "licence"} <= card.keys()
 
 
