@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from indexer.errors import SnapshotInvalid
 from indexer.segment import Segment
 from indexer.vector_index import FaissIndex
+from model import checkpoint
 from tests.indexer.exact_index import ExactIndex
 
 DIMENSION = 8
@@ -378,3 +379,18 @@ def test_bounds_hold_for_short_vectors_and_long_queries():
             index.put(image_id, [image_id], vector)
     for query in generator.standard_normal((50, 1, DIMENSION)) * 30:
         assert bounded.search(query, 3) == plain.search(query, 3)
+
+
+def test_bounds_of_the_shipped_network_change_nothing():
+    generator = np.random.default_rng(2)
+    basis = checkpoint.load().extras.query_basis.numpy()
+    plain, bounded = (FaissIndex(basis.shape[1], basis=each) for each in (None, basis))
+    words = generator.standard_normal((20, len(basis))) * np.geomspace(1, 0.01, len(basis)) @ basis
+    words /= np.linalg.norm(words, axis=1, keepdims=True)
+    for image_id in range(300):
+        vector = words[generator.integers(len(words))] + 0.02 * generator.standard_normal(basis.shape[1])
+        vector /= np.linalg.norm(vector)
+        for index in (plain, bounded):
+            index.put(image_id, [image_id], vector[None])
+    for word in words.astype(np.float32):
+        assert bounded.search(word[None], 7) == plain.search(word[None], 7)
