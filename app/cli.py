@@ -88,7 +88,7 @@ def api() -> None:
         http=HttpProtocol,
         log_config=None,
         access_log=False,
-        timeout_graceful_shutdown=8,
+        timeout_graceful_shutdown=5,
         server_header=False,
     )
     gc.freeze()  # what is loaded stays: the collector, which would stop every search, need not look at it

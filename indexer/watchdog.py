@@ -20,7 +20,7 @@ def stop_steps(first: signal.Signals) -> tuple[tuple[signal.Signals, float], ...
     Args:
         first: the one that asks; the second means to Postgres to end at once, the third leaves no choice.
     """
-    return (first, 15.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)
+    return (first, 9.0), (signal.SIGQUIT, 3.0), (signal.SIGKILL, 5.0)
 
 
 def _stop_with_parent(command: subprocess.Popen[bytes], first: signal.Signals) -> None:

@@ -54,7 +54,7 @@ def test_command_cannot_read_from_the_pipe() -> None:
 def test_stubborn_command_is_killed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     source = Path(str(watchdog.__file__)).read_text()
     impatient = tmp_path / "watchdog.py"
-    impatient.write_text(source.replace("15.0", "0.1").replace("5.0", "0.1"))
+    impatient.write_text(source.replace("9.0", "0.1").replace("3.0", "0.1").replace("5.0", "0.1"))
     script = "trap '' INT QUIT; echo started; while :; do sleep 0.05; done"
     command = [sys.executable, "-I", "-S", str(impatient), "SIGINT", "sh", "-c", script]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
