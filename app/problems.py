@@ -88,11 +88,40 @@ def _known(request: Request, exc: Exception) -> JSONResponse:
 
 def _invalid(request: Request, exc: Exception) -> JSONResponse:
     errors = exc.errors() if isinstance(exc, RequestValidationError) else []
-    details = [f"{'.'.join(str(part) for part in error['loc'][1:])}: {error['msg']}" for error in errors]
+    if any(error["loc"] == ("body",) for error in errors) and not _says_json(request):
+        return problem(422, "the body must be JSON, sent with `Content-Type: application/json`")
+    details = "; ".join(f"{_place(error['loc'])} {message_of(error)}" for error in errors)
     # A lone surrogate, which JSON can smuggle in, could not be sent back.
-    return problem(
-        422, "; ".join(details).encode(errors="replace").decode()[:2000] or "the request is not valid"
-    )
+    return problem(422, details.encode(errors="replace").decode()[:2000] or "the request is not valid")
+
+
+def _says_json(request: Request) -> bool:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+
+
+def _place(loc: tuple[str | int, ...]) -> str:
+    """Return what an error is about, in words."""
+    match loc[1:]:
+        case (str(name), int(index), *_):
+            return f"{name} number {index + 1}"
+        case (str(name), *_):
+            return name
+    return "the body"
+
+
+def message_of(error: Any) -> str:
+    """Return what an error of validation says must be otherwise, to go on after the name of the value."""
+    match error["type"]:
+        case "missing":
+            return "must be given"
+        case "json_invalid":
+            return f"must be JSON: {error['ctx']['error']}, at character {error['loc'][-1]}"
+        case "model_attributes_type" | "dict_type":
+            return "must be a JSON object"
+        case "value_error":
+            return str(error["ctx"]["error"])
+    text = re.sub(r"^[A-Z]\w+ should ", "must ", error["msg"])
+    return re.sub(r", unable to .*| after validation", "", text)
 
 
 def _http(request: Request, exc: Exception) -> JSONResponse:

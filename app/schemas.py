@@ -3,30 +3,13 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from app.values import Bytes, CollectionName, Condition, JsonMinScore, MinScore, Moment, QueryText
 
 ImageStatus = Literal["queued", "processing", "indexed", "failed"]
-Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
-Bytes = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
-MAX_WORD_CHARACTERS = 200
-QueryText = Annotated[str, StringConstraints(max_length=MAX_WORD_CHARACTERS)]
-Condition = Annotated[str, StringConstraints(max_length=200)]
 Match = Literal["similar", "exact", "prefix", "contains"]
 MatchKind = Literal["exact", "similar"]
-
-
-def _written(value: Any) -> Any:
-    """Refuse numbers, which pydantic takes for seconds since 1970."""
-    if not isinstance(value, str | datetime) or (isinstance(value, str) and value[4:5] != "-"):
-        raise ValueError("a moment is written as in 2024-05-01 or 2024-05-01T12:00:00Z")
-    return value
-
-
-Moment = Annotated[datetime, BeforeValidator(_written)]
-MinScore = Annotated[float, Field(ge=-1, le=1)] | Literal["suggested"]
-CollectionName = Annotated[
-    str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")
-]
 
 
 SEARCH_EXAMPLE: dict[str, Any] = {
@@ -259,11 +242,13 @@ class SearchRequest(SearchOptions):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"queries": ["coffee", "hotel"], "limit": 5}]})
 
-    queries: list[QueryText] = Field(min_length=1, max_length=100)
+    queries: list[QueryText] = Field(
+        min_length=1, max_length=100, description="As `q` of `GET /search`; 100 words together at most."
+    )
     # In JSON a number is one, and neither a text nor a truth value.
     limit: int = Field(20, ge=1, le=1000, strict=True)
     offset: int = Field(0, ge=0, le=10**9, strict=True)
-    min_score: Annotated[float, Field(strict=True, ge=-1, le=1)] | Literal["suggested"] | None = None
+    min_score: JsonMinScore | None = None
 
 
 class QueryRegion(BaseModel):

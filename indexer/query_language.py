@@ -13,7 +13,7 @@ from indexer.errors import InvalidQuery
 from indexer.folding import fold
 from model.charset import Charset
 
-MAX_WORDS = 16
+MAX_WORDS, MAX_WORDS_TOGETHER = 16, 100  # in one query, and in all that are asked at once
 _QUOTES = str.maketrans(dict.fromkeys("“”„‟«»＂", '"'))
 _PART = re.compile(r'(-?)(?:"([^"]*)(?:"|$)|(\S+))')
 _PUNCTUATION = "PZCM"  # Unicode's categories: punctuation, spaces, control characters, accents
@@ -72,6 +72,24 @@ def parse(text: str, charset: Charset) -> Query:
     if sum(len(term.words) for term in [*terms, *excluded]) > MAX_WORDS:
         raise InvalidQuery(f"a query may have {MAX_WORDS} words at most")
     return Query(text, tuple(terms), tuple(excluded), _unknown(text, charset))
+
+
+def parse_all(texts: Sequence[str], charset: Charset) -> list[Query]:
+    """Take queries apart that are asked at once.
+
+    Raises:
+        InvalidQuery: One is none, with its number if there are several; or they have more than 100 words.
+    """
+    queries = []
+    for number, text in enumerate(texts, start=1):
+        try:
+            queries.append(parse(text, charset))
+        except InvalidQuery as exc:
+            raise exc if len(texts) == 1 else InvalidQuery(f"queries number {number}: {exc}") from exc
+    terms = [term for query in queries for term in (*query.terms, *query.excluded)]
+    if sum(len(term.words) for term in terms) > MAX_WORDS_TOGETHER:
+        raise InvalidQuery(f"queries may have {MAX_WORDS_TOGETHER} words together; ask for fewer at once")
+    return queries
 
 
 def words_of(transcripts: Sequence[str], charset: Charset) -> dict[str, int]:

@@ -20,7 +20,7 @@ from indexer.folding import fold
 from indexer.follower import Served
 from indexer.hits import Found, Hit, Page
 from indexer.phrases import Placement, Quad
-from indexer.query_language import Query, Term, parse, words_of
+from indexer.query_language import Query, Term, parse_all, words_of
 from indexer.ranking import Embeddings, Scores
 from indexer.segment import NO_TEXT_SCORE, Ids, Mask, Vectors
 from indexer.suggestions import nearest, respell
@@ -236,7 +236,7 @@ def _embed(
 ) -> tuple[list[Query], Embeddings]:
     """Return the queries taken apart, and the embeddings of their words and, if needed, their beginnings."""
     _check_version(served, encoder)
-    parsed = [parse(text, encoder.charset) for text in texts]
+    parsed = parse_all(texts, encoder.charset)
     wanted = [text for query in parsed for text in ranking.texts_of(query)]
     if min_score == "suggested":
         wanted += [text for query in parsed for text in beginnings.texts_of(query)]

@@ -9,7 +9,8 @@ from fastapi import APIRouter, Request
 from app import single_photo, uploads
 from app.deps import Service, ServiceDep
 from app.problems import RequestError, documented
-from app.schemas import MAX_WORD_CHARACTERS, AnnotateAnswer, AnnotatedWord
+from app.schemas import AnnotateAnswer, AnnotatedWord
+from app.values import MAX_WORD_CHARACTERS
 from model.annotation import Annotation, annotate
 
 router = APIRouter(tags=["annotation"])

@@ -6,7 +6,8 @@ from fastapi import APIRouter, Path, Query, Response
 
 from app.deps import ServiceDep, SessionDep
 from app.problems import documented
-from app.schemas import CollectionChange, CollectionList, CollectionName, CollectionOut, NewCollection
+from app.schemas import CollectionChange, CollectionList, CollectionOut, NewCollection
+from app.values import CollectionName
 from indexer import collections, pipeline
 from indexer.errors import Conflict
 

@@ -14,10 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from app import metadata, uploads
 from app.deps import Service, ServiceDep, SessionDep
-from app.problems import RequestError, documented
+from app.problems import RequestError, documented, message_of
 from app.schemas import (
-    CollectionName,
-    Id,
     ImageBrief,
     ImageDetail,
     ImagePage,
@@ -27,6 +25,7 @@ from app.schemas import (
     UploadAnswer,
     UploadItem,
 )
+from app.values import CollectionName, Id, Sha256
 from indexer import archives, changes, images, intake, pipeline, queries, queue
 from indexer.archives import Arrival, Refusal
 from indexer.database import session_scope
@@ -175,7 +174,7 @@ def _collection(fields: dict[str, str]) -> str:
     try:
         return _NAME.validate_python(fields.get("collection", "default"))
     except ValidationError as exc:
-        raise RequestError(422, "collection: 1 to 100 characters, none of them a control character") from exc
+        raise RequestError(422, f"collection {message_of(exc.errors()[0])}") from exc
 
 
 def _metadata(fields: dict[str, str]) -> dict[str, Any]:
@@ -227,7 +226,7 @@ def list_images(
     status: ImageStatus | None = None,
     collection: CollectionName | None = None,
     sha256: Annotated[
-        list[Annotated[str, Query(pattern="^[0-9a-f]{64}$")]] | None,
+        list[Sha256] | None,
         Query(max_length=100, description="Only photos with one of these digests."),
     ] = None,
 ) -> ImagePage:

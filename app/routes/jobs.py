@@ -6,7 +6,8 @@ from fastapi import APIRouter, Path
 
 from app.deps import ServiceDep, SessionDep
 from app.problems import documented
-from app.schemas import Id, JobFailure, JobOut, ReindexAnswer
+from app.schemas import JobFailure, JobOut, ReindexAnswer
+from app.values import Id
 from indexer import changes, queries, versions
 
 router = APIRouter(tags=["jobs"])

@@ -18,7 +18,6 @@ from app.schemas import (
     HitOut,
     ImageSearchAnswer,
     QueryRegion,
-    QueryText,
     SearchAnswer,
     SearchAnswers,
     SearchOptions,
@@ -28,6 +27,7 @@ from app.schemas import (
     SuggestionOut,
 )
 from app.uploads import Form, form_body
+from app.values import QueryText
 from indexer import search as engine
 from indexer import suggestions
 from indexer.filters import Filters

@@ -80,3 +80,41 @@ def test_pages_of_other_hosts_may_not_write(client: TestClient, origin: str, sta
     headers = {"Host": "localhost:8000", "Origin": origin}
     assert client.delete("/images/1", headers=headers).status_code == status
     assert client.get("/livez", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        ("", "q must be given"),
+        ("q=a&limit=x", "limit must be a valid integer"),
+        ("q=a&limit=0&offset=-1", "limit must be greater than or equal to 1; offset must be greater than or"),
+        ("q=a&min_score=x", "min_score must be a number from -1 to 1, or `suggested`"),
+        ("q=a&match=x", "match must be 'similar', 'exact', 'prefix' or 'contains'"),
+        ("q=a&taken_after=1", "taken_after must be a moment, written as in 2024-05-01"),
+        ("q=a&where=a&where=" + "x" * 201, "where number 2 must have at most 200 characters"),
+    ],
+)
+def test_details_say_what_must_be_otherwise(client: TestClient, query: str, detail: str) -> None:
+    assert client.get(f"/search?{query}").json()["detail"].startswith(detail)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "detail"),
+    [
+        (
+            b'{"queries": ["a"]}',
+            "text/plain",
+            "the body must be JSON, sent with `Content-Type: application/json`",
+        ),
+        (b"{'queries'", "application/json", "the body must be JSON: Expecting property name"),
+        (b"[]", "application/json; charset=utf-8", "the body must be a JSON object"),
+        (b"", "application/json", "the body must be given"),
+        (b'{"queries": ["a"], "min_score": "1"}', "application/json", "min_score must be a number from -1"),
+        (b'{"queries": ["a", "!"]}', "application/json", "queries number 2: a query needs a letter"),
+        (b'{"queries": ["a", 1]}', "application/json", "queries number 2 must be a valid string"),
+    ],
+)
+def test_details_of_a_body_say_so_too(client: TestClient, body: bytes, kind: str, detail: str) -> None:
+    answer = client.post("/search", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(detail)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 from indexer.errors import InvalidQuery
-from indexer.query_language import MAX_WORDS, Query, Term, parse, words_of
+from indexer.query_language import MAX_WORDS, MAX_WORDS_TOGETHER, Query, Term, parse, parse_all, words_of
 from model.charset import CHARSETS, Charset
 
 LATIN, CHINESE = Charset(), Charset(CHARSETS["chinese-3755"])
@@ -120,3 +120,18 @@ def test_words_of_a_photo_are_those_read_once_each_the_surest_first() -> None:
 def test_photo_without_words_is_refused(read: list[str]) -> None:
     with pytest.raises(InvalidQuery, match="no text was found"):
         words_of(read, LATIN)
+
+
+def test_many_queries_have_a_limit_together() -> None:
+    whole, rest = divmod(MAX_WORDS_TOGETHER, MAX_WORDS)
+    texts = [*whole * ['"' + "a " * (MAX_WORDS - 1) + '" -b'], "a " * rest]
+    assert len(parse_all(texts, LATIN)) == whole + 1
+    with pytest.raises(InvalidQuery, match="100 words together"):
+        parse_all([*texts, "a"], LATIN)
+
+
+def test_the_bad_one_of_many_queries_is_named() -> None:
+    with pytest.raises(InvalidQuery, match=r"^queries number 2: a query needs"):
+        parse_all(["a", "!"], LATIN)
+    with pytest.raises(InvalidQuery, match=r"^a query needs"):
+        parse_all(["!"], LATIN)

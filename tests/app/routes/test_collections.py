@@ -123,6 +123,8 @@ def test_an_empty_collection_is_dropped_without_more_ado(client: TestClient) -> 
         ("POST", "", {"name": ""}, 422),
         ("POST", "", {"name": "x" * 101}, 422),
         ("POST", "", {"name": "a\nb"}, 422),
+        ("POST", "", {"name": " "}, 422),
+        ("DELETE", "/%20", None, 422),
         ("POST", "", {"name": "\ud800"}, 422),  # half a character
         ("POST", "", {"name": "a", "quota_bytes": -1}, 422),
         ("POST", "", {"name": "a", "quota_bytes": 2**63}, 422),  # more than Postgres can count
