@@ -185,7 +185,12 @@ def search(
     taken_before: Annotated[datetime | None, typer.Option(help="Only photos taken before.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the service's answer.")] = False,
     sheet_path: Annotated[
-        Path | None, typer.Option("--sheet", help="Also draw the best photos, with boxes, into this picture.")
+        Path | None,
+        typer.Option(
+            "--sheet",
+            help="Also draw the best photos, with boxes, into this picture.",
+            callback=sheet.writable,
+        ),
     ] = None,
     export_path: Annotated[
         Path | None,
@@ -258,9 +263,9 @@ cli.command()(cli_network.annotate)
 
 @cli.command()
 def demo(
-    sheet_path: Annotated[Path, typer.Option("--sheet", help="Picture to draw the results into.")] = Path(
-        "var/demo.png"
-    ),
+    sheet_path: Annotated[
+        Path, typer.Option("--sheet", help="Picture to draw the results into.", callback=sheet.writable)
+    ] = Path("var/demo.png"),
     stay: Annotated[bool, typer.Option(help="Go on serving until Ctrl-C.")] = True,
 ) -> None:
     """Start the service, put the sample gallery in, and search it for two words."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from app import logs
+from app import logs, sheet
 from app.settings import Settings
 from app.terminal import counting, out
 
@@ -105,16 +105,19 @@ def annotate(
         Path | None, typer.Option("--out", help="Write JSON lines with the boxes here; else they are shown.")
     ] = None,
     sheet_path: Annotated[
-        Path | None, typer.Option("--sheet", help="Also draw the boxes, of 16 photos at most, here.")
+        Path | None,
+        typer.Option(
+            "--sheet", help="Also draw the boxes, of 16 photos at most, here.", callback=sheet.writable
+        ),
     ] = None,
 ) -> None:
     """Find where given words are in a photo, or in many: boxes for words without them."""
     settings = Settings()
     logs.configure(settings.log_level, "annotate")
+    photos = _photos_and_words(photo, words or [], list_path, layout)
     from app import annotating
     from app.deps import make_encoder
 
-    photos = _photos_and_words(photo, words or [], list_path, layout)
     encoder = make_encoder(settings)
     for word in words or []:
         encoder.charset.encode(word)  # or it is an error
@@ -133,10 +136,12 @@ def annotate(
 def _photos_and_words(
     photo: Path | None, words: list[str], list_path: Path | None, layout: str | None
 ) -> list["Photo"]:
-    from model.evaluation.dataset import Photo, read_dataset
-
     if list_path and not words:
+        from model.evaluation.dataset import read_dataset
+
         return read_dataset(list_path, layout, photo).photos
     if photo and words and not list_path:
+        from model.evaluation.dataset import Photo
+
         return [Photo(photo.name, photo, [], tuple(words))]
     raise typer.BadParameter("name a photo and the words in it, or a list of photos and words (--words)")

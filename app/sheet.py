@@ -17,6 +17,17 @@ SHEET, MOST_ANNOTATED = 1280, 16  # longer side of an annotated photo; most of t
 _GROUND, _INK, _BOX = (24, 26, 30), (235, 235, 235), (255, 64, 64)
 
 
+def writable(path: Path | None) -> Path | None:
+    """Return the path of a picture that is to be written.
+
+    Raises:
+        ValueError: Its ending is that of no picture.
+    """
+    if path and Image.registered_extensions().get(path.suffix.lower()) not in Image.SAVE:
+        raise ValueError(f"{path} must end as a picture does, in .png or .jpg for instance")
+    return path
+
+
 def draw(answers: list[SearchAnswer], load: Callable[[int], bytes], path: Path, *, rows: int = 2) -> None:
     """Write a sheet.
 

@@ -52,6 +52,9 @@ def test_help(run: Run, arguments: list[str]) -> None:
         (["annotate"], "name a photo and the words in it"),
         (["annotate", __file__], "name a photo and the words in it"),  # no words
         (["annotate", __file__, "word", "--words", __file__], "name a photo and the words"),  # both
+        (["annotate", __file__, "--sheet", "a.xyz"], "a.xyz must end as a picture does"),
+        (["search", "word", "--sheet", "a"], "a must end as a picture does"),
+        (["demo", "--sheet", "a.psd"], "a.psd must end as a picture does"),  # can be read alone
         (["annotate", "nowhere.jpg", "word"], "nowhere.jpg"),
         (["annotate", __file__, "word"], "not a picture"),
         (["annotate", __file__, "東"], "'東' has none of the characters"),
