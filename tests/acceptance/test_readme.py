@@ -29,9 +29,9 @@ def blocks(language: str) -> list[str]:
 
 
 def lines() -> list[str]:
-    """Return the commands of the README that need the service alone, one a line, without comments."""
+    """Return the commands of the README that need the service and no bucket, one a line, without comments."""
     found = [re.sub(r"\s+#.*", "", line).strip() for block in blocks("sh") for line in block.splitlines()]
-    return [line for line in found if line.startswith(("glyphseek ", "curl "))]
+    return [line for line in found if line.startswith(("glyphseek ", "curl ")) and "s3://" not in line]
 
 
 def test_what_is_to_be_made_is_in_the_makefile() -> None:
