@@ -12,7 +12,7 @@ import * as upload from "./upload.js";
 import * as where from "./where.js";
 
 const PAGE = 24;
-const TYPING_MS = 150;
+const TYPING_MS = 100;
 const NEW_ENTRY_MS = 2000; // a longer pause in typing begins a new entry of the history
 const RETRY_MS = 2000;
 
