@@ -4,7 +4,6 @@ Region, keys and endpoint come from the usual variables: AWS_REGION, AWS_ACCESS_
 AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL; AWS_SKIP_SIGNATURE=true reads a public bucket without keys.
 """
 
-import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,10 +16,9 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from app.fetch import NotFetched
-from app.ingest import EXTENSIONS
+from app.fetch import NotFetched, save
+from app.ingest import is_photo
 from indexer.archives import Arrival
-from indexer.blobs import reporting_full_disk
 from indexer.errors import GlyphseekError
 
 SCHEME = "s3://"
@@ -41,9 +39,9 @@ def find(address: str) -> list[str]:
     with _explaining(address):
         pages = obstore.list(store(bucket), path or None)
         names = [str(entry["path"]) for page in pages for entry in page]
-        if not names and _is_photo(path):
+        if not names and is_photo(path):
             names = [str(obstore.head(store(bucket), path)["path"])]
-    photos = sorted(f"{SCHEME}{bucket}/{name}" for name in names if _is_photo(name))
+    photos = sorted(f"{SCHEME}{bucket}/{name}" for name in names if is_photo(name))
     if not photos:
         raise GlyphseekError(f"there are no photos below {address}")
     return photos
@@ -57,16 +55,10 @@ def fetch(address: str, target: Path, *, max_bytes: int) -> Arrival:
         StorageFull: No space left.
     """
     bucket, path = _parts(address)
-    digest, size_bytes = hashlib.sha256(), 0
     with _explaining(address):
         found = obstore.get(store(bucket), path)
-        if found.meta["size"] > max_bytes:
-            raise NotFetched(f"it has more than {max_bytes:,} bytes")
-        with reporting_full_disk(), target.open("wb") as file:
-            for chunk in found.stream():
-                digest.update(chunk)
-                size_bytes += file.write(chunk)
-    return Arrival(target, PurePosixPath(path).name, digest.hexdigest(), size_bytes)
+        digest, size_bytes = save(found.stream(), found.meta["size"], target, max_bytes)
+    return Arrival(target, PurePosixPath(path).name, digest, size_bytes)
 
 
 def _parts(address: str) -> tuple[str, str]:
@@ -83,10 +75,6 @@ def store(bucket: str) -> S3Store:
     retries: Any = {"max_retries": RETRIES, "retry_timeout": TIMEOUT}
     options: Any = {"timeout": TIMEOUT, "connect_timeout": CONNECT_TIMEOUT, "allow_http": True}
     return S3Store(bucket, client_options=options, retry_config=retries)
-
-
-def _is_photo(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in EXTENSIONS
 
 
 @contextmanager

@@ -10,8 +10,9 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit
@@ -114,18 +115,36 @@ def fetch(url: str, target: Path, *, max_bytes: int, seconds: float = FETCH_SECO
 
 def _save(response: http.client.HTTPResponse, target: Path, max_bytes: int) -> tuple[str, int]:
     """Write the body; return its SHA-256 and length."""
-    digest, size_bytes = hashlib.sha256(), 0
-    if (response.length or 0) > max_bytes:
-        raise NotFetched(f"it has more than {max_bytes:,} bytes")
-    with reporting_full_disk(), target.open("wb") as file:
-        while chunk := response.read(_CHUNK_BYTES):
-            size_bytes += len(chunk)
-            if size_bytes > max_bytes:
-                raise NotFetched(f"it has more than {max_bytes:,} bytes")
-            digest.update(chunk)
-            file.write(chunk)
+    saved = save(iter(partial(response.read, _CHUNK_BYTES), b""), response.length, target, max_bytes)
     if response.length:  # bytes that were announced and have not come
         raise NotFetched("the connection broke off")
+    return saved
+
+
+def save(chunks: Iterable[bytes], announced: int | None, target: Path, max_bytes: int) -> tuple[str, int]:
+    """Write a file as it comes; return its SHA-256 and length.
+
+    Args:
+        chunks: Its parts.
+        announced: Its length, if it is known before.
+        target: Where nothing is yet.
+        max_bytes: Longest file.
+
+    Raises:
+        NotFetched: It is longer.
+        StorageFull: No space left.
+    """
+    digest, size_bytes = hashlib.sha256(), 0
+    too_long = NotFetched(f"it has more than {max_bytes:,} bytes")
+    if (announced or 0) > max_bytes:
+        raise too_long
+    with reporting_full_disk(), target.open("wb") as file:
+        for chunk in chunks:
+            size_bytes += len(chunk)
+            if size_bytes > max_bytes:
+                raise too_long
+            digest.update(chunk)
+            file.write(chunk)
     return digest.hexdigest(), size_bytes
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from glob import glob
 from http import HTTPStatus
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from app.client import Client, Photo, ServiceError
@@ -61,6 +61,11 @@ def find_photos(paths: Sequence[str]) -> list[Photo]:
     return photos
 
 
+def is_photo(path: PurePath | str) -> bool:
+    """Tell whether a file is a photo by its name."""
+    return PurePath(path).suffix.lower() in EXTENSIONS
+
+
 def _photos_at(path: Path) -> Iterator[Photo]:
     if path.is_dir():
         for file in sorted(files_below(path)):
@@ -70,7 +75,7 @@ def _photos_at(path: Path) -> Iterator[Photo]:
             with zipfile.ZipFile(path) as archive:
                 for entry in archive.infolist():
                     name = PurePosixPath(entry.filename)
-                    if name.suffix.lower() in EXTENSIONS and not entry.filename.startswith("__MACOSX/"):
+                    if is_photo(name) and not entry.filename.startswith("__MACOSX/"):
                         yield Photo(name.name, archive.read(entry))
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as exc:
             raise GlyphseekError(f"{path} cannot be unpacked: {exc}") from exc
@@ -91,7 +96,7 @@ def files_below(folder: Path, onerror: Callable[[OSError], None] | None = None) 
             continue
         for name in files:
             path = Path(parent, name)
-            if path.suffix.lower() in EXTENSIONS and path.is_file():
+            if is_photo(path) and path.is_file():
                 yield path
 
 
