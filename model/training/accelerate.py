@@ -31,7 +31,7 @@ Inputs = list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]
 LONGER_SIDE = 1280
 # Little work, many errors: with the reader's stem in eight bits three in a hundred words are read worse.
 EXACT = [".*recognizer.trunk.stem.*"]
-BASIS_SIZE, BASIS_WORDS = 510, 8000  # two more numbers are stored of each region
+BASIS_SIZE, BASIS_WORDS = 510, 8000  # the index takes the first 504 directions
 
 
 def pictures(photos: list[Photo]) -> Inputs:

@@ -32,6 +32,7 @@ from model.training.datasets import (
 )
 from model.training.lettering import find_fonts
 from model.training.losses import Lesson, detection_loss, reading_loss, teacher_loss
+from model.training.optimizing import autocast
 from model.training.refining import looks, refining_loss
 from model.training.regions import Crops, Regions, cut, merge, proposed_regions, true_regions
 from model.training.sequences import Sequences, crops_of, read_all, sequence_losses
@@ -189,11 +190,6 @@ def step_losses(
         groups += word_crops(retriever, words, settings, rng)
         losses |= region_losses(retriever, merge(groups), settings, rng)
     return losses
-
-
-def autocast(settings: Settings) -> torch.autocast:
-    """Return the context that computes in bfloat16, if the settings say so."""
-    return torch.autocast(torch.device(settings.device).type, torch.bfloat16, enabled=settings.bf16)
 
 
 def finding_losses(

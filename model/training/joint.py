@@ -22,7 +22,6 @@ from model.shared import SharedMaps
 from model.training.accurate import (
     AccurateTask,
     Example,
-    autocast,
     finding_losses,
     region_losses,
     shown_regions,
@@ -30,6 +29,7 @@ from model.training.accurate import (
 from model.training.augment import View
 from model.training.datasets import Batch
 from model.training.losses import Lesson
+from model.training.optimizing import autocast
 from model.training.regions import Crops, Regions, cut, merge, true_regions
 from model.training.settings import Settings
 

@@ -1,10 +1,12 @@
-"""How weights move: optimiser, learning rate, moving average."""
+"""How weights move: optimiser, precision, learning rate, moving average."""
 
 import math
 from typing import Any
 
 import torch
 from torch import nn
+
+from model.training.settings import Settings
 
 # At which shares of the run the learning rate falls to a tenth (paper, section 4.2).
 STEPS_DOWN = {"paper": (1 / 3, 2 / 3), "paper-tuning": (1 / 2,)}
@@ -21,6 +23,11 @@ def make_optimizer(recipe: str, learning_rate: float, groups: list[dict[str, Any
     if recipe in STEPS_DOWN:
         return torch.optim.SGD(groups, learning_rate, momentum=0.9, weight_decay=1e-4)
     raise ValueError(f"recipe {recipe!r} is none of adamw, {', '.join(STEPS_DOWN)}")
+
+
+def autocast(settings: Settings) -> torch.autocast:
+    """Return the context that computes in bfloat16, if the settings say so."""
+    return torch.autocast(torch.device(settings.device).type, torch.bfloat16, enabled=settings.bf16)
 
 
 def rate(recipe: str, learning_rate: float, step: int, progress: float) -> float:

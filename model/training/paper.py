@@ -21,6 +21,7 @@ from model.training.augment import Augmentation, View
 from model.training.datasets import Batch, Mix, PaperSource, Source, loader
 from model.training.fcos import assign, fcos_loss
 from model.training.losses import reading_loss
+from model.training.optimizing import autocast
 from model.training.settings import Settings
 from model.training.similarity import similarity_loss
 
@@ -81,7 +82,7 @@ class PaperTask:
         words = [words_of(view, self._charset) for view in batch.views]
         regions = [found.to(settings.device) for found, _ in words]
         texts = [text for _, found in words for text in found]
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=settings.bf16):
+        with autocast(settings):
             maps, points = self.network(images)
             sequences = self.network.sequences(images, maps, regions)
         targets = [

@@ -13,6 +13,7 @@ from model.charset import Charset
 from model.evaluation.dataset import Photo
 from model.retriever import Retriever
 from model.stages import Reading
+from model.training.optimizing import autocast
 from model.training.regions import Crops, Regions, cut, jittered, merge
 from model.training.settings import Settings
 from model.training.similarity import similarity_loss
@@ -79,7 +80,7 @@ def sequence_losses(
     """Return L_s over some of the sequences."""
     chosen = rng.integers(len(read.texts), size=settings.word_crops)
     texts = [read.texts[index] for index in chosen.tolist()]
-    with torch.autocast(settings.device.split(":")[0], torch.bfloat16, enabled=settings.bf16):
+    with autocast(settings):
         regions = retriever.embed_sequences(
             read.features[torch.from_numpy(chosen)].to(settings.device).float()
         )
