@@ -84,12 +84,12 @@ def ask(client: Client, word: str) -> set[str]:
 def misspell(queries: Queries, rng: np.random.Generator) -> Queries:
     """Return the longer queries with a letter lost, changed or added, but none that becomes another query."""
     result: Queries = {}
-    for word, photos in ((word, photos) for word, photos in queries.items() if len(word) >= LONG):
+    for word in filter(lambda word: len(word) >= LONG, queries):
         place, letter = int(rng.integers(len(word))), str(rng.choice(measuring.LETTERS))
         start, end = word[:place], word[place:]
         wrong = str(rng.choice([start + end[1:], start + letter + end[1:], start + letter + end]))
         if wrong not in queries and wrong not in result:
-            result[wrong] = photos
+            result[wrong] = queries[word]
     return result
 
 
