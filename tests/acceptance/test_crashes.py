@@ -52,6 +52,7 @@ WORDS = ("coffee", "hotel", "museum", "garage", "dentist", "bakery")
 PARTS = ("worker", "api", "postgres", "everything")
 PHOTOS = 4  # a round
 HALF_BYTES = 2_000_000  # more than fits into the buffers on the way
+GONE_SECONDS = 20  # a child that Postgres forked at the moment of the kill sees by itself that it is alone
 LATE_SECONDS = 15  # after a lease, until a worker that starts has noticed
 MEND_SECONDS = LEASE_SECONDS + 90  # the lease of the killed worker, and the photos on a busy machine
 
@@ -221,8 +222,10 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "data"
     folder.mkdir()
     yield folder
-    for process in psutil.process_iter(["cmdline"]):
-        assert str(folder) not in " ".join(process.info["cmdline"] or [])
+    deadline = time.monotonic() + GONE_SECONDS
+    while left := [process for process in psutil.process_iter(["cmdline"]) if str(folder) in str(process.info)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
 
 
 @pytest.mark.parametrize(
