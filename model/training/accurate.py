@@ -32,7 +32,7 @@ from model.training.datasets import (
 )
 from model.training.lettering import find_fonts
 from model.training.losses import Lesson, detection_loss, reading_loss, teacher_loss
-from model.training.optimizing import autocast
+from model.training.optimizing import autocast, lay_out
 from model.training.refining import looks, refining_loss
 from model.training.regions import Crops, Regions, cut, merge, proposed_regions, true_regions
 from model.training.sequences import Sequences, crops_of, read_all, sequence_losses
@@ -60,6 +60,7 @@ class AccurateTask:
         loaded = checkpoint.load(settings.init or checkpoint.DEFAULT_CHECKPOINT)
         self.card = loaded.card
         self.network = with_parts(loaded.retriever, settings).to(settings.device)
+        lay_out(self.network, settings)
 
     def groups(self) -> list[dict[str, Any]]:
         """Unfreeze what is to be trained and return it in groups for the optimiser."""
@@ -175,9 +176,7 @@ def step_losses(
     if batch is None:
         return region_losses(retriever, merge(word_crops(retriever, words, settings, rng)), settings, rng)
     images = batch.images.to(settings.device)
-    with torch.set_grad_enabled("detector" in settings.parts):
-        maps = retriever.detector.features(images)
-        raw = retriever.detector.head(maps)
+    _, maps, raw = predict(retriever, images, settings)
     losses = finding_losses(retriever, batch, maps, raw, settings, rng)
     if {"similarity", "reader"} & set(settings.parts):
         regions = shown_regions(batch.views, raw, settings, rng)
@@ -190,6 +189,14 @@ def step_losses(
         groups += word_crops(retriever, words, settings, rng)
         losses |= region_losses(retriever, merge(groups), settings, rng)
     return losses
+
+
+def predict(retriever: Retriever, images: Tensor, settings: Settings) -> tuple[Tensor, list[Tensor], Tensor]:
+    """Return first features, maps and raw predictions of a batch, see `Detector`; in float32."""
+    with torch.set_grad_enabled("detector" in settings.parts), autocast(settings):
+        first, maps = retriever.detector.look(images)
+        raw = retriever.detector.head(maps)
+    return first, [level.float() for level in maps], raw.float()
 
 
 def finding_losses(

@@ -23,6 +23,7 @@ from model.training.accurate import (
     AccurateTask,
     Example,
     finding_losses,
+    predict,
     region_losses,
     shown_regions,
 )
@@ -79,10 +80,7 @@ class JointTask(AccurateTask):
         if not isinstance(batch, Batch):
             raise ValueError("joint learns from pictures")
         images = batch.images.to(settings.device)
-        with torch.set_grad_enabled("detector" in settings.parts), autocast(settings):
-            first, maps = network.detector.look(images)
-            raw = network.detector.head(maps).float()
-        maps = [level.float() for level in maps]
+        first, maps, raw = predict(network, images, settings)
         losses = finding_losses(network, batch, maps, raw, settings, rng)
         views = [self._told(image, view) for image, view in zip(images, batch.views, strict=True)]
         regions = shown_regions(views, raw, settings, rng)

@@ -65,8 +65,7 @@ class Settings:
         beta: Of the similarity's smooth-L1.
         average: Steps over which the written weights are averaged; 1: the last ones are written.
         clip: Largest norm of the gradient; 0: any.
-        bf16: Compute in bfloat16 where that is safe, in `paper`, `joint` and with `read_once`; processors
-            that are not made for it are slower with it.
+        bf16: Compute in bfloat16 where that is safe; processors that are not made for it are slower with it.
         pseudowords: Word augmentation on.
         pairs: Word-word and region-region similarities on.
         reading: CTC loss on.

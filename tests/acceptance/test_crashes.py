@@ -223,7 +223,9 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     yield folder
     deadline = time.monotonic() + GONE_SECONDS
-    while left := [process for process in psutil.process_iter(["cmdline"]) if str(folder) in str(process.info)]:
+    while left := [
+        process for process in psutil.process_iter(["cmdline"]) if str(folder) in str(process.info)
+    ]:
         assert time.monotonic() < deadline, left
         time.sleep(0.1)
 

@@ -11,7 +11,7 @@ from PIL import Image
 from model import checkpoint
 from model.retriever import Retriever
 from model.training import parallel
-from model.training.accurate import step_losses
+from model.training.accurate import AccurateTask, step_losses
 from model.training.augment import View
 from model.training.datasets import collate
 from model.training.settings import Settings
@@ -96,6 +96,20 @@ def test_losses_have_switches(tiny: Retriever, tmp_path: Path, settings: Choose)
     assert parts(reading=False) == detection | {"similarity"}
     assert parts(parts=("detector",)) == detection
     assert parts(parts=("similarity",)) == {"similarity"}
+
+
+def test_bfloat16_teaches_nearly_what_float32_does(settings: Choose) -> None:
+    losses, gradients = [], []
+    for bf16 in (False, True):
+        task = AccurateTask(settings(parts=("detector",), bf16=bf16))
+        task.groups()
+        losses.append(task.losses(next(task.batches(0)), np.random.default_rng(0)))
+        torch.stack(list(losses[-1].values())).sum().backward()  # type: ignore[no-untyped-call]
+        grads = [p.grad for p in task.network.detector.parameters() if p.grad is not None]
+        gradients.append(torch.cat([grad.flatten() for grad in grads]))
+    assert losses[0]["score"] != losses[1]["score"]
+    torch.testing.assert_close(losses[1], losses[0], rtol=0.1, atol=0.05)
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.95
 
 
 def test_several_processes_are_refused(settings: Choose, monkeypatch: pytest.MonkeyPatch) -> None:
