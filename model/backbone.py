@@ -47,10 +47,16 @@ class Stem(nn.Module):
         """Map an image (B, 3, H, W) to features (B, C, H/4, W/4)."""
         return self.leave(self.enter(image))
 
-    def enter(self, image: Tensor) -> Tensor:
-        """Map an image (B, 3, H, W) to the first features (B, middle, H/2, W/2)."""
-        result: Tensor = self.first(image).relu()
-        return result
+    def enter(self, image: Tensor, *, reverse: bool = False) -> Tensor:
+        """Map an image (B, 3, H, W) to the first features (B, middle, H/2, W/2).
+
+        Args:
+            image: As the trunk was trained.
+            reverse: Its channels are the other way round.
+        """
+        first = self.first
+        weight = first.weight.flip(1) if reverse else first.weight
+        return F.conv2d(image, weight, first.bias, first.stride, first.padding).relu()
 
     def leave(self, x: Tensor) -> Tensor:
         """Map first features (B, middle, H/2, W/2) to features (B, C, H/4, W/4)."""

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -95,7 +95,8 @@ class Encoder:
 
     def _photo_side(self, options: Search) -> PhotoSide:
         if isinstance(self._network, Retriever):
-            return Finder(self._network, options, self._compile)
+            crew = runtime.Crew(self._engine, self._threads)
+            return Finder(self._network, options, partial(self._compile, streams=crew.size), crew)
         return PaperFinder(self._network, options, self._device, self._threads)
 
     @cached_property
@@ -159,8 +160,17 @@ class Encoder:
             return self._photos.embed_quads(image, quads)
 
     def _compile(
-        self, name: str, module: nn.Module, examples: Sequence[Tensor], half: bool = True
+        self,
+        name: str,
+        module: nn.Module,
+        examples: Sequence[Tensor],
+        *,
+        streams: int = 1,
+        half: bool = True,
     ) -> runtime.Compiled:
+        ready = self._eight_bits.get(name)
+        if name == "detector" and ready:
+            half = False  # so few layers are left that going to and fro takes longer than it saves
         cache = self._cache_dir and self._cache_dir / f"{self.version[:16]}-{name}-{openvino.__version__}"
         return runtime.Compiled(
             module,
@@ -168,7 +178,8 @@ class Encoder:
             device=self._device,
             engine=self._engine,
             threads=self._threads,
+            streams=streams,
             half=half,
-            ready=self._eight_bits.get(name),
+            ready=ready,
             cache=cache,
         )

@@ -5,7 +5,9 @@ the trunk that finds.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -19,33 +21,62 @@ from model.photo import Proposals, Reading, Search, WorkingPhoto
 from model.recognizer import read
 from model.refiner import grid_places, sample, sides_to_quads
 from model.retriever import Retriever
-from model.shared import SharedMaps
+from model.shared import SharedMaps, no_crop
 
 CROP_BATCH = 16
 Compile = Callable[[str, nn.Module, Sequence[Tensor]], runtime.Compiled]
 
 
-class Finder:
-    """Runs detector, second look, reader and Image-S2SM; each is prepared when it is first needed."""
+@dataclass
+class Parts:
+    """What runs as one call each, see `stages`; no second look if the network has none."""
 
-    def __init__(self, retriever: Retriever, options: Search, compile_part: Compile) -> None:
+    detect: runtime.Compiled
+    look: runtime.Compiled | None
+    read: runtime.Compiled
+    embed: runtime.Compiled
+
+
+class Finder:
+    """Runs detector, second look, reader and Image-S2SM; they are prepared when the first photo comes."""
+
+    def __init__(
+        self, retriever: Retriever, options: Search, compile_part: Compile, crew: runtime.Crew
+    ) -> None:
         """Prepare nothing yet.
 
         Args:
             retriever: The network.
             options: How to search.
             compile_part: Makes a part of the network ready to run, from its name, module and example inputs.
+            crew: Runs what can run at once.
         """
-        self._retriever, self._options, self._compile = retriever, options, compile_part
+        self._retriever, self._options, self._compile, self._crew = retriever, options, compile_part, crew
         self._dimension, self._shared = retriever.config.dimension, retriever.config.shared
-        self._detect: runtime.Compiled | None = None
-        self._look: runtime.Compiled | None = None
-        self._reader: runtime.Compiled | None = None
-        self._embed: runtime.Compiled | None = None
+
+    @cached_property
+    def parts(self) -> Parts:
+        """The parts of the network, ready to run."""
+        retriever, config = self._retriever, self._retriever.config
+        look = None
+        if retriever.refiner:
+            columns, rows = grid_places(torch.ones(1, 5))
+            features = torch.zeros(1, config.pyramid, rows.shape[1], columns.shape[1])
+            look = self._compile("refiner", retriever.refiner, [features, columns, rows])
+        narrowest = torch.zeros(1, 3, transforms.CROP_HEIGHT, transforms.CROP_WIDTHS[0])
+        crop = no_crop(config.detection_trunk.stem, config.pyramid) if self._shared else narrowest
+        sequence = torch.zeros(1, config.reading, config.steps)
+        return Parts(
+            detect=self._compile("detector", stages.Detection(retriever), [torch.zeros(1, 3, 64, 64)]),
+            look=look,
+            read=self._compile("reader", stages.Reading(retriever), [crop]),
+            embed=self._compile("embedder", stages.SequenceEmbedding(retriever), [sequence]),
+        )
 
     def encode(self, images: Sequence[NDArray[np.uint8]]) -> list[Proposals]:
         """See `Encoder.encode_images`."""
-        size = self._options.batch if self._shared else max(1, len(images))  # maps take room
+        # The maps of `joint` take room.
+        size = max(self._options.batch, self._crew.size) if self._shared else max(1, len(images))
         parts = [images[start : start + size] for start in range(0, len(images), size)]
         return [proposals for part in parts for proposals in self._read(self._search(part))]
 
@@ -56,7 +87,7 @@ class Finder:
 
     def embed_quads(self, image: NDArray[np.uint8], quads: NDArray[np.float32]) -> Proposals:
         """See `Encoder.embed_quads`."""
-        photo = WorkingPhoto.prepare(image, 2 * max(self._options.longer_sides))
+        photo = self._prepare(image)
         if self._shared:
             self._find([photo], max(self._options.longer_sides))
             photo.keep(torch.empty(0, dtype=torch.long))
@@ -64,9 +95,12 @@ class Finder:
         self._read_new([photo])
         return self._proposals([photo])[0]
 
+    def _prepare(self, image: NDArray[np.uint8]) -> WorkingPhoto:
+        return WorkingPhoto.prepare(image, 2 * max(self._options.longer_sides))
+
     def _search(self, images: Sequence[NDArray[np.uint8]]) -> list[WorkingPhoto]:
         """Return the photos with the words that were found at all sizes."""
-        photos = [WorkingPhoto.prepare(image, 2 * max(self._options.longer_sides)) for image in images]
+        photos = self._crew.map(self._prepare, images)
         for side in sorted(self._options.longer_sides):  # words are read in the maps of the largest
             self._find(photos, side)
         if len(self._options.longer_sides) > 1:
@@ -77,44 +111,32 @@ class Finder:
 
     def _find(self, photos: Sequence[WorkingPhoto], longer_side: int) -> None:
         """Add the words seen at one size; photos of one input size share a batch."""
-        least, most = self._options.min_score, self._options.max_proposals
         groups: dict[tuple[int, int], list[WorkingPhoto]] = {}
         for photo in photos:
             size = transforms.fit(photo.pixels.shape[1], photo.pixels.shape[2], longer_side)
             groups.setdefault(size, []).append(photo)
-        for (height, width), members in groups.items():
-            for start in range(0, len(members), self._options.batch):
-                part = members[start : start + self._options.batch]
-                batch = torch.stack(
-                    [transforms.resize(photo.pixels, height, width) for photo in part]
-                ).float()
-                if self._detect is None:
-                    example = torch.zeros(1, 3, 64, 64)
-                    self._detect = self._compile("detector", stages.Detection(self._retriever), [example])
-                points, *seen = self._detect(batch)
-                maps = seen[:-1] if self._shared else seen
-                for row, photo in enumerate(part):
-                    found = select(points[row].cpu(), height, width, min_score=least, top_k=most)
-                    corners = self._corners(found, [level[row : row + 1] for level in maps])
-                    ratio = torch.tensor([photo.pixels.shape[2] / width, photo.pixels.shape[1] / height])
-                    photo.add(corners * ratio, found.scores)
-                    if self._shared:
-                        photo.maps = SharedMaps(seen[-1][row], [level[row] for level in maps], 1 / ratio)
+        batches = [
+            (size, members[start : start + self._options.batch])
+            for size, members in groups.items()
+            for start in range(0, len(members), self._options.batch)
+        ]
+        parts = self.parts
+        self._crew.map(lambda batch: self._find_batch(parts, *batch), batches)
 
-    def _corners(self, found: Detections, maps: list[Tensor]) -> Tensor:
-        """Return the corners (N, 4, 2) of words, after a second look if the network has one."""
-        quads = boxes.rotated_to_quads(found.rotated)
-        if self._retriever.refiner is None:
-            return quads
-        for members in _batches(list(range(len(quads)))):
-            rotated = found.rotated[members].to(maps[0].device)
-            columns, rows = grid_places(rotated)
-            inputs = [sample(maps, rotated, columns, rows), columns, rows]
-            if self._look is None:
-                self._look = self._compile("refiner", self._retriever.refiner, inputs)
-            sides, _ = self._look(*inputs)
-            quads[members] = sides_to_quads(sides, rotated).cpu()
-        return quads
+    def _find_batch(self, parts: Parts, size: tuple[int, int], photos: Sequence[WorkingPhoto]) -> None:
+        """Add the words seen at a size (height, width) in a batch."""
+        least, most = self._options.min_score, self._options.max_proposals
+        batch = torch.stack([transforms.resize(photo.pixels, *size) for photo in photos]).float()
+        with parts.detect.lend(batch) as (points, *seen):
+            maps = seen[:-1] if self._shared else seen
+            for row, photo in enumerate(photos):
+                found = select(points[row].cpu(), *size, min_score=least, top_k=most)
+                corners = _corners(parts, found, [level[row : row + 1] for level in maps])
+                ratio = torch.tensor([photo.pixels.shape[2] / size[1], photo.pixels.shape[1] / size[0]])
+                photo.add(corners * ratio, found.scores)
+                if self._shared:
+                    first, *kept = [level[row].clone() for level in (seen[-1], *maps)]
+                    photo.maps = SharedMaps(first, kept, 1 / ratio)
 
     def _read(self, photos: Sequence[WorkingPhoto]) -> list[Proposals]:
         """Read and embed the words of photos, those on their side and those of lines too."""
@@ -137,31 +159,54 @@ class Finder:
         embedded = torch.empty(0, self._dimension)
         if readings:
             sequences = torch.stack([reading.sequence for reading in readings])
-            if self._embed is None:
-                module = stages.SequenceEmbedding(self._retriever)
-                self._embed = self._compile("embedder", module, [sequences[:1]])
             room = nn.functional.pad(sequences, (0, 0, 0, 0, 0, -len(sequences) % CROP_BATCH))
-            embedded = self._embed(room)[: len(sequences)].cpu()
+            embedded = self.parts.embed(room)[: len(sequences)].cpu()
         parts = torch.split(embedded, [len(photo.readings) for photo in photos])
         return [photo.proposals(part) for photo, part in zip(photos, parts, strict=True)]
 
     def _read_new(self, photos: Sequence[WorkingPhoto]) -> None:
         """Read what was not read yet, crops of one width in common batches."""
-        crops: dict[int, list[tuple[WorkingPhoto, int, Tensor]]] = {}
-        for photo in photos:
-            unread = photo.unread()
-            for index, crop in zip(unread, photo.crops(unread), strict=True):
-                crops.setdefault(crop.shape[-1], []).append((photo, index, crop))
-        for width in sorted(crops):
-            for batch in _batches(crops[width]):
-                stacked = torch.cat([crop for _, _, crop in batch])
-                if self._reader is None:
-                    example = stacked[:1, ..., : transforms.CROP_WIDTHS[0]]
-                    self._reader = self._compile("reader", stages.Reading(self._retriever), [example])
-                sequences, logits = self._reader(stacked)
-                for row, transcript in enumerate(read(logits, self._retriever.config.characters)):
-                    photo, index, _ = batch[row]
-                    photo.readings[index] = Reading(transcript, sequences[row])
+        crops: dict[int, list[Crop]] = {}
+        for cut in self._crew.map(_cut, photos):
+            for crop in cut:
+                crops.setdefault(crop.pixels.shape[-1], []).append(crop)
+        batches = [batch for width in sorted(crops) for batch in _batches(crops[width])]
+        parts, characters = self.parts, self._retriever.config.characters
+        self._crew.map(lambda batch: _read_batch(parts, batch, characters), batches)
+
+
+class Crop(NamedTuple):
+    """A region of a photo, by its number, and what `WorkingPhoto.crops` gives for it."""
+
+    photo: WorkingPhoto
+    region: int
+    pixels: Tensor
+
+
+def _corners(parts: Parts, found: Detections, maps: list[Tensor]) -> Tensor:
+    """Return the corners (N, 4, 2) of words, after a second look if the network has one."""
+    quads = boxes.rotated_to_quads(found.rotated)
+    if parts.look is None:
+        return quads
+    for members in _batches(list(range(len(quads)))):
+        rotated = found.rotated[members].to(maps[0].device)
+        columns, rows = grid_places(rotated)
+        sides, _ = parts.look(sample(maps, rotated, columns, rows), columns, rows)
+        quads[members] = sides_to_quads(sides, rotated).cpu()
+    return quads
+
+
+def _cut(photo: WorkingPhoto) -> list[Crop]:
+    """Return what of a photo was not read yet."""
+    unread = photo.unread()
+    return [Crop(photo, region, crop) for region, crop in zip(unread, photo.crops(unread), strict=True)]
+
+
+def _read_batch(parts: Parts, batch: Sequence[Crop], characters: str) -> None:
+    """Read crops of one width."""
+    sequences, logits = parts.read(torch.cat([crop.pixels for crop in batch]))
+    for crop, transcript, sequence in zip(batch, read(logits, characters), sequences, strict=True):
+        crop.photo.readings[crop.region] = Reading(transcript, sequence)
 
 
 Item = TypeVar("Item")

@@ -124,19 +124,26 @@ class WorkingPhoto:
         wide = boxes.widen_quads(self.quads[indices], transforms.MARGIN_ALONG, transforms.MARGIN_ACROSS)
         sizes = boxes.quads_to_rotated(wide)[:, 2:4].tolist()
         widths = [transforms.crop_width(*size) for size in sizes]
+        levels = [0] * len(sizes)
+        if not self.maps:
+            levels = transforms.pyramid_level([height for _, height in sizes], PYRAMID_LEVELS)
+        groups: dict[tuple[int, int], list[int]] = {}
+        for place, key in enumerate(zip(levels, widths, strict=True)):
+            groups.setdefault(key, []).append(place)
+        found: dict[int, Tensor] = {}
+        for (level, width), places in groups.items():
+            found |= zip(places, torch.split(self._cut(wide[places], level, width), 1), strict=True)
+        return [found[place] for place in range(len(indices))]
+
+    def _cut(self, quads: Tensor, level: int, width: int) -> Tensor:
         if self.maps:
-            return [self.maps.crop(wide[i : i + 1], width).cpu() for i, width in enumerate(widths)]
-        levels = transforms.pyramid_level([height for _, height in sizes], PYRAMID_LEVELS)
-        while len(self._pyramid) <= max(levels):
-            last = self._pyramid[-1] if self._pyramid else None
-            halved = (
-                self.pixels.float() if last is None else nn.functional.avg_pool2d(last, 2, ceil_mode=True)
-            )
-            self._pyramid.append(halved)
-        return [
-            transforms.crop_quads(self._pyramid[level], wide[index : index + 1] / 2**level, widths[index])
-            for index, level in enumerate(levels)
-        ]
+            return self.maps.crop(quads, width).cpu()
+        while len(self._pyramid) <= level:
+            if self._pyramid:
+                self._pyramid.append(nn.functional.avg_pool2d(self._pyramid[-1], 2, ceil_mode=True))
+            else:
+                self._pyramid.append(self.pixels.contiguous().float())
+        return transforms.crop_quads(self._pyramid[level], quads / 2**level, width)
 
     def turn_tall(self) -> list[list[int]]:
         """Add both turned versions of tall regions; returns the groups of regions that show the same."""

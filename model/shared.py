@@ -24,6 +24,11 @@ def seen_channels(first: int, pyramid: int) -> int:
     return (STRIDE // 2) ** 2 * first + pyramid
 
 
+def no_crop(first: int, pyramid: int) -> Tensor:
+    """Return an empty crop, of the narrowest width, for maps of so many channels."""
+    return torch.zeros(1, seen_channels(first, pyramid), ROWS, transforms.CROP_WIDTHS[0] // STRIDE)
+
+
 class SharedMaps:
     """The maps of one picture."""
 

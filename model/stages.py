@@ -2,7 +2,6 @@
 
 from torch import Tensor, nn
 
-from model.detector import activate
 from model.paper.network import PaperNetwork
 from model.retriever import Retriever
 
@@ -32,7 +31,7 @@ class Detection(nn.Module):
         Last, where words are read in the detector's maps, the first features of `Detector.look`.
         """
         first, maps = self.retriever.detector.look(images)
-        points = activate(self.retriever.detector.head(maps))
+        points = self.retriever.detector.head.points(maps)
         return (points, *maps, first) if self.retriever.config.shared else (points, *maps)
 
 

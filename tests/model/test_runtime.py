@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,43 @@ def test_openvino_and_torch_agree_at_sizes_never_seen() -> None:
         x = torch.randn(rows, 4)
         for ours, theirs in zip(compiled(x), module(x), strict=True):
             assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+def test_calls_at_once_do_not_mix_their_results() -> None:
+    module = nn.Linear(300, 300).eval().requires_grad_(False)
+    compiled = runtime.Compiled(
+        module,
+        [torch.zeros(1, 300)],
+        device=torch.device("cpu"),
+        engine="openvino",
+        threads=3,
+        streams=3,
+        half=False,
+    )
+    crew = runtime.Crew("openvino", threads=3)
+
+    def differs(number: int) -> bool:
+        x = torch.full((50, 300), float(number))
+        with compiled.lend(x) as lent:
+            time.sleep(0.001)  # another call may come meanwhile
+            return not torch.allclose(lent, module(x), atol=1e-3)
+
+    assert crew.map(differs, range(60)) == [False] * 60
+
+
+def test_a_crew_keeps_the_order_and_hands_on_errors() -> None:
+    crew = runtime.Crew("openvino", threads=2)
+    assert crew.map(lambda x: (time.sleep(0.01 * (x == 0)), x)[1], range(6)) == list(range(6))
+    with pytest.raises(ZeroDivisionError):
+        crew.map(lambda x: 1 / x, [1, 0, 2])
+    assert crew.map(str, []) == []
+
+
+@pytest.mark.parametrize(
+    ("engine", "threads", "size"), [("openvino", 2, 2), ("openvino", 64, 4), ("torch", 8, 1)]
+)
+def test_the_size_of_a_crew(engine: runtime.Engine, threads: int, size: int) -> None:
+    assert runtime.Crew(engine, threads).size == size
 
 
 def test_results_outlive_the_next_call() -> None:
