@@ -21,6 +21,7 @@ from model.recognizer import Transcript
 from model.shared import SharedMaps
 
 PYRAMID_LEVELS = 5
+MARGIN = 2  # pixels around a crop that sampling between pixels may reach
 # Between the characters of a word, in heights; their boxes may overlap, and 口 is smaller than 出.
 CHARACTER_GAP, CHARACTER_RATIO = (-0.3, 0.8), 2.0
 TALL = 1.5  # height by width from which a word may stand on its side
@@ -90,7 +91,6 @@ class WorkingPhoto:
         self.quads = torch.zeros(0, 4, 2)
         self.scores = torch.zeros(0)
         self.readings: list[Reading | None] = []
-        self._pyramid: list[Tensor] = []  # the pixels, halved again and again
         self.maps: SharedMaps | None = None
 
     @classmethod
@@ -124,26 +124,31 @@ class WorkingPhoto:
         wide = boxes.widen_quads(self.quads[indices], transforms.MARGIN_ALONG, transforms.MARGIN_ACROSS)
         sizes = boxes.quads_to_rotated(wide)[:, 2:4].tolist()
         widths = [transforms.crop_width(*size) for size in sizes]
-        levels = [0] * len(sizes)
-        if not self.maps:
-            levels = transforms.pyramid_level([height for _, height in sizes], PYRAMID_LEVELS)
-        groups: dict[tuple[int, int], list[int]] = {}
-        for place, key in enumerate(zip(levels, widths, strict=True)):
-            groups.setdefault(key, []).append(place)
-        found: dict[int, Tensor] = {}
-        for (level, width), places in groups.items():
-            found |= zip(places, torch.split(self._cut(wide[places], level, width), 1), strict=True)
-        return [found[place] for place in range(len(indices))]
-
-    def _cut(self, quads: Tensor, level: int, width: int) -> Tensor:
         if self.maps:
-            return self.maps.crop(quads, width).cpu()
-        while len(self._pyramid) <= level:
-            if self._pyramid:
-                self._pyramid.append(nn.functional.avg_pool2d(self._pyramid[-1], 2, ceil_mode=True))
-            else:
-                self._pyramid.append(self.pixels.contiguous().float())
-        return transforms.crop_quads(self._pyramid[level], quads / 2**level, width)
+            return [self.maps.crop(wide[i : i + 1], width).cpu() for i, width in enumerate(widths)]
+        levels = transforms.pyramid_level([height for _, height in sizes], PYRAMID_LEVELS)
+        found: dict[int, Tensor] = {}
+        for level in sorted(set(levels)):
+            members = [i for i in range(len(levels)) if levels[i] == level]
+            part, quads = self._around(wide[members], level)
+            for width in sorted({widths[i] for i in members}):
+                alike = [place for place, i in enumerate(members) if widths[i] == width]
+                crops = torch.split(transforms.crop_quads(part, quads[alike], width), 1)
+                found |= zip([members[place] for place in alike], crops, strict=True)
+        return [found[i] for i in range(len(indices))]
+
+    def _around(self, quads: Tensor, level: int) -> tuple[Tensor, Tensor]:
+        """Return the part of the photo in which quads (N, 4, 2) lie, halved so often, and the quads there."""
+        step, size = 2**level, torch.tensor([self.pixels.shape[2], self.pixels.shape[1]])
+        corners = quads.flatten(0, 1)
+        start = (corners.amin(0) / step - MARGIN).floor().mul(step).clamp(min=0)
+        start = start.minimum((size - 1) // step * step)
+        end = (corners.amax(0) / step + MARGIN).ceil().mul(step).minimum(size).maximum(start + 1)
+        (left, top), (right, bottom) = start.long().tolist(), end.long().tolist()
+        part = self.pixels[:, top:bottom, left:right].contiguous().float()
+        for _ in range(level):
+            part = nn.functional.avg_pool2d(part, 2, ceil_mode=True)
+        return part, (quads - start) / step
 
     def turn_tall(self) -> list[list[int]]:
         """Add both turned versions of tall regions; returns the groups of regions that show the same."""

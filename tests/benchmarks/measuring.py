@@ -11,8 +11,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 import psutil
@@ -92,16 +95,36 @@ def resident_mib(pid: int) -> dict[str, float]:
     return found
 
 
-def latencies_ms(client: Client, words: Sequence[str], clients: int, limit: int) -> NDArray[np.float64]:
-    """Return what each search took, with so many clients at once, each waiting for its answer."""
+class Asker:
+    """Searches through one connection, as a browser does: what a client makes of an answer is not timed."""
 
-    def ask(word: str) -> float:
+    def __init__(self, url: str, limit: int) -> None:
+        address = urlsplit(url)
+        connect = HTTPSConnection if address.scheme == "https" else HTTPConnection
+        self._connection = connect(address.netloc)
+        self._limit = limit
+
+    def milliseconds(self, word: str) -> float:
+        """Return what a search took.
+
+        Raises:
+            GlyphseekError: it failed.
+        """
         started = time.perf_counter()
-        client.search(word, limit=limit)
+        self._connection.request("GET", "/search?" + urlencode({"q": word, "limit": self._limit}))
+        response = self._connection.getresponse()
+        response.read()
+        if response.status != HTTPStatus.OK:
+            raise GlyphseekError(f"search for {word}: {response.status}")
         return (time.perf_counter() - started) * 1000
 
+
+def latencies_ms(url: str, words: Sequence[str], clients: int, limit: int) -> NDArray[np.float64]:
+    """Return what each search took, with so many clients at once, each waiting for its answer."""
     with ThreadPoolExecutor(clients) as pool:
-        return np.array(list(pool.map(ask, words)))
+        shares = [words[start::clients] for start in range(clients)]
+        found = pool.map(lambda share: list(map(Asker(url, limit).milliseconds, share)), shares)
+        return np.array([duration for share in found for duration in share])
 
 
 def random_words(count: int, seed: int = 0) -> list[str]:

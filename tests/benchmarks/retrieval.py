@@ -45,7 +45,7 @@ def main() -> None:
             row |= _memory(pid, "after ingest")
         names = [photo.name for photo in read_photos(options.dataset / "test.jsonl")]
         row |= _search(client, queries, names)
-        short = measuring.latencies_ms(client, list(queries), clients=1, limit=20)
+        short = measuring.latencies_ms(url, list(queries), clients=1, limit=20)
         row |= measuring.percentiles(short, "20 hits ms")
         if pid:
             row |= _memory(pid, "after search")

@@ -75,13 +75,13 @@ def _measure(count: int, real: list[Vectors], encoder: Encoder) -> dict[str, Any
 def _search(url: str) -> dict[str, float]:
     words = measuring.random_words(SEARCHES)
     row = {}
+    measuring.latencies_ms(url, words[:WARM_UP_SEARCHES], clients=1, limit=20)
+    for clients in CLIENTS:
+        started = time.perf_counter()
+        latencies = measuring.latencies_ms(url, words, clients=clients, limit=20)
+        row |= measuring.percentiles(latencies, f"{clients} clients ms")
+        row[f"{clients} clients searches/s"] = SEARCHES / (time.perf_counter() - started)
     with Client(url) as client:
-        measuring.latencies_ms(client, words[:WARM_UP_SEARCHES], clients=1, limit=20)
-        for clients in CLIENTS:
-            started = time.perf_counter()
-            latencies = measuring.latencies_ms(client, words, clients=clients, limit=20)
-            row |= measuring.percentiles(latencies, f"{clients} clients ms")
-            row[f"{clients} clients searches/s"] = SEARCHES / (time.perf_counter() - started)
         for name, ask in _others(client, words).items():
             latencies = [_milliseconds(ask, number) for number in range(OTHERS)]
             row |= measuring.percentiles(latencies, f"{name} ms")

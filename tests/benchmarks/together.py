@@ -66,12 +66,13 @@ class Searching:
 
     def _run(self) -> None:
         words = measuring.random_words(2000)
-        with Client(self._url) as client:
-            measuring.latencies_ms(client, words[:WARM_UP_SEARCHES], clients=1, limit=20)
-            for word in cycle(words):
-                self.milliseconds += measuring.latencies_ms(client, [word], clients=1, limit=20).tolist()
-                if self._stopped.wait(self._pause):
-                    break
+        asker = measuring.Asker(self._url, limit=20)
+        for word in words[:WARM_UP_SEARCHES]:
+            asker.milliseconds(word)
+        for word in cycle(words):
+            self.milliseconds.append(asker.milliseconds(word))
+            if self._stopped.wait(self._pause):
+                break
 
     def stop(self) -> None:
         """Return when the last search is answered."""

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from model import boxes
+from model import boxes, transforms
 from model.photo import Reading, WorkingPhoto
 from model.recognizer import Transcript
 
@@ -41,6 +42,20 @@ def test_boxes_end_at_the_edge_of_the_photo() -> None:
     photo = photo_with(box(-10, -5, 500, 40))
     read_as(photo, "word")
     np.testing.assert_allclose(photo.proposals(torch.ones(len(photo.readings), D)).boxes, [[0, 0, 400, 40]])
+
+
+@pytest.mark.parametrize("centre", [(150, 90), (-8, 40), (310, 210), (900, 900)])
+@pytest.mark.parametrize("height", [20, 150, 420])
+def test_a_crop_is_that_of_the_whole_photo(centre: tuple[float, float], height: float) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (201, 301, 3), np.uint8)
+    photo = WorkingPhoto.prepare(pixels, 400)
+    quad = boxes.rotated_to_quads(torch.tensor([[*centre, 2.0 * height, height, 0.3]]))
+    photo.add(quad, torch.ones(1))
+    wide = boxes.widen_quads(quad, transforms.MARGIN_ALONG, transforms.MARGIN_ACROSS)
+    whole = photo.pixels.float()
+    while height > 2 * transforms.CROP_HEIGHT:
+        whole, wide, height = nn.functional.avg_pool2d(whole, 2, ceil_mode=True), wide / 2, height / 2
+    torch.testing.assert_close(photo.crops([0])[0], transforms.crop_quads(whole, wide, 96), rtol=0, atol=0.1)
 
 
 @pytest.mark.parametrize(
