@@ -14,8 +14,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-# Before torch, FAISS or OpenVINO come in: their waiting threads must not keep the cores busy.
+# Before NumPy, torch, FAISS or OpenVINO come in: their waiting threads must not keep the cores busy. NumPy
+# multiplies small things only, for which its threads wait for each other longer than one of them takes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import typer
 from pydantic import ValidationError

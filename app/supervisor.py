@@ -130,7 +130,6 @@ class Supervisor:
             "GLYPHSEEK_DATABASE_URL": str(self.settings.database_url),
             "GLYPHSEEK_DATA_DIR": str(self.settings.data_dir),
             "GLYPHSEEK_LOG_LEVEL": self.settings.log_level,
-            "OMP_WAIT_POLICY": "PASSIVE",
         }
         return subprocess.Popen(
             # Unlike SIGINT, SIGTERM ends a Python that is still starting without a traceback.

@@ -154,13 +154,15 @@ class Finder:
         return self._proposals(photos)
 
     def _proposals(self, photos: Sequence[WorkingPhoto]) -> list[Proposals]:
-        """Embed what was read, all at once: the recurrent layer takes as long for one as for many."""
+        """Embed what was read, in few calls: the recurrent layer takes as long for one as for many."""
         readings = [reading for photo in photos for reading in photo.readings if reading]
         embedded = torch.empty(0, self._dimension)
         if readings:
             sequences = torch.stack([reading.sequence for reading in readings])
             room = nn.functional.pad(sequences, (0, 0, 0, 0, 0, -len(sequences) % CROP_BATCH))
-            embedded = self.parts.embed(room)[: len(sequences)].cpu()
+            share = -(-len(room) // CROP_BATCH // self._crew.size) * CROP_BATCH
+            found = self._crew.map(self.parts.embed, torch.split(room, share))
+            embedded = torch.cat(found)[: len(sequences)].cpu()
         parts = torch.split(embedded, [len(photo.readings) for photo in photos])
         return [photo.proposals(part) for photo, part in zip(photos, parts, strict=True)]
 
@@ -170,7 +172,8 @@ class Finder:
         for cut in self._crew.map(_cut, photos):
             for crop in cut:
                 crops.setdefault(crop.pixels.shape[-1], []).append(crop)
-        batches = [batch for width in sorted(crops) for batch in _batches(crops[width])]
+        # The longest first, so that no one has much left when the others are done.
+        batches = [batch for width in sorted(crops, reverse=True) for batch in _batches(crops[width])]
         parts, characters = self.parts, self._retriever.config.characters
         self._crew.map(lambda batch: _read_batch(parts, batch, characters), batches)
 
