@@ -42,10 +42,10 @@ class Settings(BaseSettings):
         description="Network: `accurate` (Latin, the default), `chinese` (Chinese and Latin), "
         "or a checkpoint file.",
     )
-    longer_sides: Annotated[tuple[int, ...], CommaSeparated] = Field(
-        (1280,),
-        description="Sizes in pixels at which a photo is searched for words, separated by commas; "
-        "`960,1280,1600` finds more and takes three times as long.",
+    longer_sides: Annotated[tuple[int, ...] | None, CommaSeparated] = Field(
+        None,
+        description="Sizes in pixels at which a photo is searched for words, separated by commas; the "
+        "checkpoint's by default; `960,1280,1600` finds more and takes several times as long.",
     )
     detector_score: float | None = Field(
         None,
@@ -92,8 +92,8 @@ class Settings(BaseSettings):
 
     @field_validator("longer_sides")
     @classmethod
-    def _check_sides(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if not value or not all(64 <= side <= 4096 for side in value):
+    def _check_sides(cls, value: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        if value is not None and (not value or not all(64 <= side <= 4096 for side in value)):
             raise ValueError("sizes must lie between 64 and 4096 pixels")
         return value
 

@@ -67,23 +67,14 @@ class WordHead(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Return raw predictions (B, P, 7): score, overlap, 4 log sides, angle before tanh."""
-        return _by_point([torch.cat(self._raw(x, level), dim=1) for level, x in enumerate(maps)])
-
-    def points(self, maps: list[Tensor]) -> Tensor:
-        """Return what `activate` makes of raw predictions, (B, P, 6); faster than afterwards."""
-        return _by_point([torch.cat(_activated(*self._raw(x, i)), dim=1) for i, x in enumerate(maps)])
-
-    def _raw(self, x: Tensor, level: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return score, overlap, sides and angle (B, 1 or 4, H, W) of a map."""
-        shape_features = self.shape_tower(x)
-        shape = self.shape(shape_features)
-        sides = shape[:, :4] * self.scale[level]
-        return self.score(self.score_tower(x)), self.overlap(shape_features), sides, shape[:, 4:]
-
-
-def _by_point(levels: list[Tensor]) -> Tensor:
-    """Join maps (B, N, H, W) of all levels to (B, P, N)."""
-    return torch.cat([level.flatten(2) for level in levels], dim=2).transpose(1, 2)
+        outputs = []
+        for level, x in enumerate(maps):
+            shape_features = self.shape_tower(x)
+            shape = self.shape(shape_features)
+            sides = shape[:, :4] * self.scale[level]
+            raw = [self.score(self.score_tower(x)), self.overlap(shape_features), sides, shape[:, 4:]]
+            outputs.append(torch.cat(raw, dim=1).flatten(2))
+        return torch.cat(outputs, dim=2).transpose(1, 2)
 
 
 @dataclass(frozen=True)
@@ -130,18 +121,14 @@ class Detector(nn.Module):
             (B, P, 6): score in [0, 1], distances left, top, right, bottom in units of the point's stride, and
             angle in radians, at most an eighth of a turn.
         """
-        result: Tensor = self.head.points(self.features(images))
-        return result
+        return activate(self.predict(images))
 
 
 def activate(raw: Tensor) -> Tensor:
     """Turn raw predictions (..., 7) into scores, sides in strides and angles (..., 6)."""
-    return torch.cat(_activated(*torch.split(raw, [1, 1, 4, 1], dim=-1)), dim=-1)
-
-
-def _activated(score: Tensor, overlap: Tensor, sides: Tensor, angle: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    joint = (score.sigmoid() * overlap.sigmoid()).sqrt()
-    return joint, sides.clamp(-4, 5).exp() * 2, angle.tanh() * (math.pi / 4)
+    score = (raw[..., :1].sigmoid() * raw[..., 1:2].sigmoid()).sqrt()
+    sides = raw[..., 2:6].clamp(-4, 5).exp() * 2
+    return torch.cat([score, sides, raw[..., 6:].tanh() * (math.pi / 4)], dim=-1)
 
 
 def point_grid(height: int, width: int) -> tuple[Tensor, Tensor]:

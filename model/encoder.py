@@ -23,6 +23,7 @@ from model.retriever import Retriever
 __all__ = ["DEFAULT_CHECKPOINT", "Encoder", "Proposals"]
 
 DEFAULT_CHECKPOINT = checkpoint.DEFAULT_CHECKPOINT
+LONGER_SIDE = 1280  # of a checkpoint that does not say
 
 
 class PhotoSide(Protocol):
@@ -51,7 +52,7 @@ class Encoder:
         *,
         device: str = "auto",
         threads: int | None = None,
-        longer_sides: Sequence[int] = (1280,),
+        longer_sides: Sequence[int] | None = None,
         min_score: float | None = None,
         max_proposals: int = 100,
         cache_dir: Path | None = None,
@@ -62,7 +63,8 @@ class Encoder:
             path: Checkpoint.
             device: See `runtime.choose`.
             threads: Processor threads; all cores by default.
-            longer_sides: Sizes at which photos are searched for words; several are pooled.
+            longer_sides: Sizes at which photos are searched for words; several are pooled; the checkpoint's
+                own by default.
             min_score: Detector score below which a region is no proposal; the checkpoint's own by default.
             max_proposals: At most so many proposals a photo.
             cache_dir: Folder for converted networks; without it every start takes some seconds longer.
@@ -85,7 +87,7 @@ class Encoder:
         self._text_lock = threading.Lock()
         self._text: runtime.Compiled | None = None
         options = Search(
-            longer_sides=tuple(longer_sides),
+            longer_sides=tuple(longer_sides or [loaded.card.get("longer_side", LONGER_SIDE)]),
             min_score=float(loaded.card["min_score"]) if min_score is None else min_score,
             max_proposals=max_proposals,
             # A processor gains nothing from several photos at once, a GPU does.

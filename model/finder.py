@@ -24,6 +24,7 @@ from model.retriever import Retriever
 from model.shared import SharedMaps, no_crop
 
 CROP_BATCH = 16
+READING_SIDE = 2560  # words are cut out of photos that are at most as large, or twice as large as searched
 Compile = Callable[[str, nn.Module, Sequence[Tensor]], runtime.Compiled]
 
 
@@ -96,7 +97,7 @@ class Finder:
         return self._proposals([photo])[0]
 
     def _prepare(self, image: NDArray[np.uint8]) -> WorkingPhoto:
-        return WorkingPhoto.prepare(image, 2 * max(self._options.longer_sides))
+        return WorkingPhoto.prepare(image, max(READING_SIDE, 2 * max(self._options.longer_sides)))
 
     def _search(self, images: Sequence[NDArray[np.uint8]]) -> list[WorkingPhoto]:
         """Return the photos with the words that were found at all sizes."""

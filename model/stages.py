@@ -2,6 +2,7 @@
 
 from torch import Tensor, nn
 
+from model.detector import activate
 from model.paper.network import PaperNetwork
 from model.retriever import Retriever
 
@@ -31,7 +32,8 @@ class Detection(nn.Module):
         Last, where words are read in the detector's maps, the first features of `Detector.look`.
         """
         first, maps = self.retriever.detector.look(images)
-        points = self.retriever.detector.head.points(maps)
+        # Here, on points and not on maps: eight bits would cut the highest scores off.
+        points = activate(self.retriever.detector.head(maps))
         return (points, *maps, first) if self.retriever.config.shared else (points, *maps)
 
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from model import checkpoint, runtime, transforms
 from model.charset import Charset
 from model.embedder import stretch_words
+from model.encoder import LONGER_SIDE
 from model.evaluation.dataset import Photo, read_photos
 from model.retriever import Retriever
 from model.runtime import Converted
@@ -28,16 +29,17 @@ from model.training.regions import Regions, cut
 from model.training.similarity import pseudoword
 
 Inputs = list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]
-LONGER_SIDE = 1280
-# Little work, many errors: with the reader's stem in eight bits three in a hundred words are read worse.
-EXACT = [".*recognizer.trunk.stem.*"]
+# Little work, many errors: with the reader's stem in eight bits three in a hundred words are read worse; with
+# what makes scores of the detector's raw predictions all high scores are the same.
+EXACT = [".*recognizer.trunk.stem.*", r"^aten::(sigmoid|mul|sqrt|clamp|exp|tanh)/.*"]
 BASIS_SIZE, BASIS_WORDS = 510, 8000  # the index takes the first 504 directions
 
 
-def pictures(photos: list[Photo]) -> Inputs:
-    """Return what the detector gets for photos."""
+def pictures(photos: list[Photo], longer_side: int) -> Inputs:
+    """Return what the detector gets for photos, searched at this size."""
     return [
-        transforms.resize(pixels, *_size(pixels))[None].float().numpy() for pixels in map(_pixels, photos)
+        transforms.resize(pixels, *_size(pixels, longer_side))[None].float().numpy()
+        for pixels in map(_pixels, photos)
     ]
 
 
@@ -45,28 +47,30 @@ def _pixels(photo: Photo) -> Tensor:
     return torch.from_numpy(photo.pixels().copy()).permute(2, 0, 1)
 
 
-def _size(pixels: Tensor) -> tuple[int, int]:
-    return transforms.fit(pixels.shape[1], pixels.shape[2], LONGER_SIDE)
+def _size(pixels: Tensor, longer_side: int) -> tuple[int, int]:
+    return transforms.fit(pixels.shape[1], pixels.shape[2], longer_side)
 
 
 @torch.inference_mode()
-def crops(photos: list[Photo], retriever: Retriever) -> Inputs:
-    """Return what the reader gets for the readable words of photos."""
+def crops(photos: list[Photo], retriever: Retriever, longer_side: int) -> Inputs:
+    """Return what the reader gets for the readable words of photos, searched at this size."""
     charset, found = Charset(retriever.config.charset), []
     for photo in photos:
         words = [word for word in photo.words if word.text and not word.ignore]
         quads = torch.tensor(np.array([word.quad for word in words], np.float32).reshape(-1, 4, 2))
         regions = Regions(quads, [word.text or "" for word in words])
-        for group, _ in cut(_source(_pixels(photo), retriever), regions, charset) if words else []:
+        for group, _ in (
+            cut(_source(_pixels(photo), retriever, longer_side), regions, charset) if words else []
+        ):
             found += [crop[None].numpy() for crop in group]
     return found
 
 
-def _source(pixels: Tensor, retriever: Retriever) -> Tensor | SharedMaps:
+def _source(pixels: Tensor, retriever: Retriever, longer_side: int) -> Tensor | SharedMaps:
     """Return what the words of a photo are cut out of."""
     if not retriever.config.shared:
         return pixels.float()
-    height, width = _size(pixels)
+    height, width = _size(pixels, longer_side)
     first, maps = retriever.detector.look(transforms.resize(pixels, height, width)[None].float())
     ratio = torch.tensor([width / pixels.shape[2], height / pixels.shape[1]])
     return SharedMaps(first[0], [level[0] for level in maps], ratio)
@@ -116,21 +120,26 @@ def main() -> None:
     parser.add_argument(
         "--detector-of", type=Path, help="checkpoint with the same detector, whose eight bits are taken over"
     )
+    parser.add_argument("--longer-side", type=int, help="size at which photos are searched from now on")
+    parser.add_argument("--min-score", type=float, help="detector score of proposals from now on")
     given = parser.parse_args()
     try:
         loaded = checkpoint.load(given.checkpoint)
+        wishes = {"longer_side": given.longer_side, "min_score": given.min_score}
+        card = loaded.card | {name: value for name, value in wishes.items() if value is not None}
+        side = int(card.get("longer_side", LONGER_SIDE))
         photos = read_photos(given.dataset)
         some = _spread(photos, given.photos)
         detector = _detector_of(given.detector_of, loaded.retriever) if given.detector_of else None
-        words = crops(some, loaded.retriever)
+        words = crops(some, loaded.retriever, side)
     except ValueError as exc:
         parser.error(str(exc))
     eight_bits = {
-        "detector": detector or quantized(Detection(loaded.retriever), pictures(some)),
+        "detector": detector or quantized(Detection(loaded.retriever), pictures(some, side)),
         "reader": quantized(Reading(loaded.retriever), words),
     }
     extras = checkpoint.Extras(eight_bits, query_basis(loaded.retriever, photos))
-    checkpoint.save(given.out, loaded.retriever, loaded.card, extras)
+    checkpoint.save(given.out, loaded.retriever, card, extras)
 
 
 def _detector_of(path: Path, retriever: Retriever) -> Converted:

@@ -45,6 +45,14 @@ def test_words_are_found_read_and_matched(encoder: Encoder, proposals: Proposals
         assert 80 < x1 - x0 < 190
 
 
+@pytest.mark.parametrize("height", [16, 34, 120])
+def test_clean_words_of_any_size_are_surely_found(encoder: Encoder, height: int) -> None:
+    image = Image.new("RGB", (640, 480), (200, 210, 220))
+    ImageDraw.Draw(image).text((20, 40), "hotel", (30, 20, 60), ImageFont.load_default(height))
+    _, scores = encoder.locate(np.asarray(image))
+    assert scores[0] > 0.65
+
+
 def test_similarity_follows_the_edit_distance(encoder: Encoder, proposals: Proposals) -> None:
     words = ["coffee", "coffe", "coffin", "zebra"]
     best = (encoder.encode_texts(words) @ proposals.embeddings.T).max(1)
