@@ -35,6 +35,18 @@ def test_any_size_is_taken(tiny_checkpoint: Path, height: int, width: int) -> No
     assert (found.boxes[:, 3] <= height).all()
 
 
+def test_a_checkpoint_says_at_which_size_it_searches(
+    tiny: Retriever, tmp_path: Path, picture: NDArray[np.uint8]
+) -> None:
+    checkpoint.save(tmp_path / "small", tiny, {"min_score": 0.0, "longer_side": 128})
+    options = {"device": "cpu-torch", "max_proposals": 20}
+    found = Encoder(tmp_path / "small", **options).encode_images([picture])[0]
+    asked = Encoder(tmp_path / "small", longer_sides=(128,), **options).encode_images([picture])[0]
+    other = Encoder(tmp_path / "small", longer_sides=(256,), **options).encode_images([picture])[0]
+    np.testing.assert_array_equal(found.quads, asked.quads)
+    assert not np.array_equal(found.quads, other.quads)
+
+
 def test_scales_are_pooled(tiny_checkpoint: Path, picture: NDArray[np.uint8]) -> None:
     pooled = Encoder(tiny_checkpoint, device="cpu-torch", longer_sides=(128, 256), max_proposals=20)
     assert len(pooled.encode_images([picture])[0].scores) == 20

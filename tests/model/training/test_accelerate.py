@@ -77,7 +77,9 @@ def test_the_eight_bits_of_a_detector_that_was_not_trained_are_taken_over(
     loaded = checkpoint.load(tiny_checkpoint)
     ready = {"detector": (b"description", b"weights")}
     checkpoint.save(first, loaded.network, loaded.card, checkpoint.Extras(ready))
-    run(monkeypatch, tiny_checkpoint, out, "--dataset", dataset, "--detector-of", first)
+    wishes = ["--longer-side", "96", "--min-score", "0.3"]
+    run(monkeypatch, tiny_checkpoint, out, "--dataset", dataset, "--detector-of", first, *wishes)
+    assert checkpoint.load(out).card == {**loaded.card, "longer_side": 96, "min_score": 0.3}
     taken = checkpoint.load(out).extras.eight_bits
     assert taken["detector"] == ready["detector"]
     assert taken["reader"][0].startswith(b"<?xml")
