@@ -32,7 +32,6 @@ class Detection(nn.Module):
         Last, where words are read in the detector's maps, the first features of `Detector.look`.
         """
         first, maps = self.retriever.detector.look(images)
-        # Here, on points and not on maps: eight bits would cut the highest scores off.
         points = activate(self.retriever.detector.head(maps))
         return (points, *maps, first) if self.retriever.config.shared else (points, *maps)
 
