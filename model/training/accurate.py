@@ -60,10 +60,10 @@ class AccurateTask:
         loaded = checkpoint.load(settings.init or checkpoint.DEFAULT_CHECKPOINT)
         self.card = loaded.card
         self.network = with_parts(loaded.retriever, settings).to(settings.device)
-        lay_out(self.network, settings)
 
     def groups(self) -> list[dict[str, Any]]:
         """Unfreeze what is to be trained and return it in groups for the optimiser."""
+        lay_out(self.network, self._settings)  # not before: `joint` makes another network of the one loaded
         return choose_parameters(self.network, self._settings)
 
     def batches(self, start: int) -> Iterator[Example]:
