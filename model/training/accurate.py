@@ -30,9 +30,10 @@ from model.training.datasets import (
     read_word_crops,
     text_free_cuts,
 )
+from model.training.layout import lay_out
 from model.training.lettering import find_fonts
 from model.training.losses import Lesson, detection_loss, reading_loss, teacher_loss
-from model.training.optimizing import autocast, lay_out
+from model.training.optimizing import autocast
 from model.training.refining import looks, refining_loss
 from model.training.regions import Crops, Regions, cut, merge, proposed_regions, true_regions
 from model.training.sequences import Sequences, crops_of, read_all, sequence_losses

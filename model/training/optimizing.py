@@ -1,11 +1,10 @@
 """How weights move: optimiser, precision, learning rate, moving average."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from model.training.settings import Settings
 
@@ -29,28 +28,6 @@ def make_optimizer(recipe: str, learning_rate: float, groups: list[dict[str, Any
 def autocast(settings: Settings) -> torch.autocast:
     """Return the context that computes in bfloat16, if the settings say so."""
     return torch.autocast(torch.device(settings.device).type, torch.bfloat16, enabled=settings.bf16)
-
-
-def lay_out(network: nn.Module, settings: Settings) -> None:
-    """Have a network compute fast in bfloat16, if the settings say so; its numbers stay the same.
-
-    Channels go last. Depthwise convolutions stay in float32: on a processor the gradient of their weights
-    takes three times as long in bfloat16, longer than all the rest of a step.
-    """
-    if not settings.bf16:
-        return
-    network.to(memory_format=torch.channels_last)
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d) and module.groups > 1:
-            module.forward = _exactly(module.forward, settings.device)  # type: ignore[assignment, method-assign]
-
-
-def _exactly(function: Callable[[Tensor], Tensor], device: str) -> Callable[[Tensor], Tensor]:
-    def call(x: Tensor) -> Tensor:
-        with torch.autocast(torch.device(device).type, enabled=False):
-            return function(x.float())
-
-    return call
 
 
 def rate(recipe: str, learning_rate: float, step: int, progress: float) -> float:

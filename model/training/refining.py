@@ -125,10 +125,10 @@ def refining_loss(refiner: Refiner, maps: Sequence[Tensor], batch: Sequence[Look
         batch: Proposals of each picture.
     """
     inputs = []
-    for index, look in enumerate(batch):
+    for look, *seen in zip(batch, *(torch.split(level, 1) for level in maps), strict=True):
         rotated = look.rotated.to(maps[0].device)
         columns, rows = grid_places(rotated)
-        inputs.append((sample([m[index : index + 1] for m in maps], rotated, columns, rows), columns, rows))
+        inputs.append((sample(seen, rotated, columns, rows), columns, rows))
     features, columns, rows = (torch.cat(tensors) for tensors in zip(*inputs, strict=True))
     if not len(features):
         return {}
