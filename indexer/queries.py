@@ -44,6 +44,15 @@ class NewImage(NamedTuple):
     created: bool
 
 
+# What every search asks is put together once: that takes a third of the time of asking.
+_IMAGES = select(Image).where(among_ids(Image.id))
+_REGIONS = select(Proposal.id, Proposal.box, Proposal.quad, Proposal.transcript, Proposal.folded).where(
+    among_ids(Proposal.id)
+)
+_EMBEDDINGS = select(Proposal.id, Proposal.embedding).where(among_ids(Proposal.id))
+_QUADS = select(Proposal.id, Proposal.quad).where(among_ids(Proposal.id))
+
+
 class Region(NamedTuple):
     """What a result shows of a proposal; a row of the table with everything takes three times as long."""
 
@@ -213,7 +222,7 @@ def get_image(session: Session, *, image_id: int) -> Image:
 
 def get_images(session: Session, *, image_ids: Sequence[int]) -> dict[int, Image]:
     """Return photos by id; ids that do not exist are left out."""
-    return {image.id: image for image in session.scalars(select(Image).where(among_ids(Image.id, image_ids)))}
+    return {image.id: image for image in session.scalars(_IMAGES, {"ids": image_ids})}
 
 
 def list_images(
@@ -309,24 +318,20 @@ def get_proposals(session: Session, *, proposal_ids: Sequence[int]) -> dict[int,
     """Return proposals by id; ids that do not exist are left out."""
     if not proposal_ids:
         return {}
-    columns = (Proposal.id, Proposal.box, Proposal.quad, Proposal.transcript, Proposal.folded)
-    rows = session.execute(select(*columns).where(among_ids(Proposal.id, proposal_ids)))
-    return {row[0]: Region(*row) for row in rows}
+    return {row[0]: Region(*row) for row in session.execute(_REGIONS, {"ids": proposal_ids})}
 
 
 def get_vectors(session: Session, *, proposal_ids: Sequence[int]) -> dict[int, NDArray[np.float32]]:
     """Return the embeddings (D,) of proposals by id; ids that do not exist are left out."""
     if not proposal_ids:
         return {}
-    rows = session.execute(
-        select(Proposal.id, Proposal.embedding).where(among_ids(Proposal.id, proposal_ids))
-    )
+    rows = session.execute(_EMBEDDINGS, {"ids": proposal_ids})
     return {key: np.frombuffer(embedding, "<f2").astype(np.float32) for key, embedding in rows}
 
 
 def get_quads(session: Session, *, proposal_ids: Sequence[int]) -> dict[int, NDArray[np.float64]]:
     """Return the corners (4, 2) of proposals by id, in pixels; ids that do not exist are left out."""
-    rows = session.execute(select(Proposal.id, Proposal.quad).where(among_ids(Proposal.id, proposal_ids)))
+    rows = session.execute(_QUADS, {"ids": proposal_ids})
     return {proposal_id: np.reshape(quad, (4, 2)) for proposal_id, quad in rows}
 
 

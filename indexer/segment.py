@@ -6,6 +6,7 @@ that is at least as much (Cauchy-Schwarz). The basis holds most of every query, 
 ruled out by 512 bytes instead of 3840.
 """
 
+from collections.abc import Sequence
 from math import sqrt
 from typing import Any, NamedTuple
 
@@ -59,6 +60,24 @@ class QueryParts(NamedTuple):
     most: float
 
 
+class Promises(NamedTuple):
+    """What rows of a segment score at most.
+
+    Attributes:
+        bounds: Of some rows.
+        rows: Which they are, each once.
+        images: Positions of the images they belong to.
+        image_ids: Of those.
+        unseen: Of all other rows.
+    """
+
+    bounds: Vectors
+    rows: Ids
+    images: Ids
+    image_ids: Ids
+    unseen: float
+
+
 class Segment:
     """Some thousand rows, one for each proposal; those of an image are neighbours."""
 
@@ -69,7 +88,7 @@ class Segment:
         if basis is not None:
             self._parts = _products(_parts_length(basis), faiss.ScalarQuantizer.QT_8bit_direct_signed)
         self.image_ids = np.empty(0, np.int64)
-        self._vague = np.empty(0, bool)  # images with a row of which too much was rounded away
+        self._vague = np.empty(0, np.int64)  # rows of which too much was rounded away
         self.alive = np.empty(0, bool)  # False: the image was deleted or replaced
         self.counts = np.empty(0, np.int64)  # rows of each image
         self.starts = np.empty(0, np.int64)  # first row of each image
@@ -88,15 +107,13 @@ class Segment:
     def append(self, part: Part) -> None:
         """Add images with their rows."""
         image_ids, counts, proposal_ids, vectors = part
-        vague = np.zeros(len(image_ids), bool)
         if len(vectors):  # float16 as it is; `add` would want float32
             self._index.add_sa_codes(vectors.view(np.uint8))
             if self._basis is not None:
                 numbers, lost = split(vectors.astype(np.float32), self._basis)
                 self._parts.add(numbers)
-                rows = np.repeat(np.arange(len(counts)), counts)
-                vague[rows[lost > _most_lost(self._basis)]] = True
-        self._vague = np.concatenate([self._vague, vague])
+                vague = np.flatnonzero(lost > _most_lost(self._basis)) + len(self.proposal_ids)
+                self._vague = np.concatenate([self._vague, vague])
         self.image_ids = np.concatenate([self.image_ids, image_ids])
         self.alive = np.concatenate([self.alive, np.ones(len(image_ids), bool)])
         self.counts = np.concatenate([self.counts, counts])
@@ -117,9 +134,13 @@ class Segment:
         rows = np.repeat(self.alive, self.counts)
         vectors = np.empty((0, self._index.d), np.float16)
         if len(rows):
-            codes = faiss.rev_swig_ptr(self._index.codes.data(), len(rows) * self._index.code_size)
-            vectors = codes.view(np.float16).reshape(len(rows), -1)[rows]
+            vectors = self.codes(rows).view(np.float16)
         return self.image_ids[self.alive], self.counts[self.alive], self.proposal_ids[rows], vectors
+
+    def rows_of(self, position: int) -> Ids:
+        """Return the rows of the image at this position."""
+        rows: Ids = self.starts[position] + np.arange(self.counts[position])
+        return rows
 
     def scores(self, query: Vectors, images: Mask | None = None) -> Vectors:
         """Return the score of every row, and one -inf at the end.
@@ -128,8 +149,6 @@ class Segment:
         """
         scores = np.full(self._index.ntotal + 1, -np.inf, np.float32)
         parameters, rows = None, self._index.ntotal
-        if images is not None and not images.any():
-            return scores
         if images is not None:
             chosen = np.flatnonzero(np.repeat(images, self.counts))
             parameters, rows = faiss.SearchParameters(), len(chosen)
@@ -139,27 +158,30 @@ class Segment:
             scores[found[0]] = products[0]
         return scores
 
-    def promises(self, query: QueryParts, rows: int) -> tuple[Vectors, float]:
-        """Return for every image what its score is at most, as far as the rows that promise most tell.
+    def promises(self, query: QueryParts, count: int, allowed: Mask) -> Promises:
+        """Return the rows that promise most.
 
         Args:
             query: As `split_query` gives it.
-            rows: How many rows to look at.
-
-        Returns:
-            The bound of every image, -inf where none of its rows is among those and it is not vague; and what
-            the rows of all the others are at most.
+            count: How many rows to look at.
+            allowed: Images (I,) whose rows are returned.
         """
-        promises = np.full(len(self.image_ids), -np.inf, np.float32)
-        rows = min(rows, len(self.proposal_ids))
-        if not rows:
-            return promises, -np.inf
-        products, found = (result[0] for result in self._parts.search(query.numbers[None], rows))
+        count = min(count, len(self.proposal_ids))
+        if not count:
+            nothing = np.empty(0, np.int64)
+            return Promises(np.empty(0, np.float32), nothing, nothing, nothing, -np.inf)
+        products, found = (result[0] for result in self._parts.search(query.numbers[None], count))
         bounds = products * query.unit + query.slack
-        images = np.searchsorted(self.starts, found, side="right") - 1
-        promises[images[::-1]] = bounds[::-1]  # the highest last
-        promises[self._vague] = query.most
-        return promises, -np.inf if rows == len(self.proposal_ids) else float(bounds[-1])
+        unseen = -np.inf if count == len(self.proposal_ids) else float(bounds[-1])
+        if len(self._vague):
+            surely = ~np.isin(found, self._vague)
+            most = np.full(len(self._vague), query.most, np.float32)
+            found = np.concatenate([self._vague, found[surely]])
+            bounds = np.concatenate([most, bounds[surely]])
+        positions = np.searchsorted(self.starts, found, side="right") - 1
+        kept = allowed[positions]
+        ids = self.image_ids[positions[kept]]
+        return Promises(bounds[kept], found[kept], positions[kept], ids, unseen)
 
     def best(self, scores: Vectors) -> Vectors:
         """Return the best score of every image."""
@@ -167,15 +189,41 @@ class Segment:
         best[self.counts == 0] = NO_TEXT_SCORE
         return best
 
-    def match(self, position: int, scores: Vectors) -> Match:
-        """Return the image at this position, given the score of every row."""
-        rows = slice(self.starts[position], self.starts[position] + self.counts[position])
-        ids, scores = self.proposal_ids[rows], scores[rows]
-        order = np.lexsort((ids, -scores))[:MAX_PROPOSALS]
-        best = float(scores[order[0]]) if len(order) else NO_TEXT_SCORE
-        order = order[scores[order] >= best - SCORE_MARGIN]
-        proposals = tuple(zip(ids[order].tolist(), scores[order].tolist(), strict=True))
-        return Match(int(self.image_ids[position]), best, proposals)
+    def codes(self, rows: Ids) -> NDArray[np.uint8]:
+        """Return the bytes (N, 2 D) of the vectors of rows."""
+        codes = faiss.rev_swig_ptr(self._index.codes.data(), self._index.ntotal * self._index.code_size)
+        return codes.reshape(-1, self._index.code_size)[rows]
+
+
+def exact_scores(query: Vectors, segments: Sequence[Segment], owners: Ids, rows: Ids) -> Vectors:
+    """Return the scores (N,) of a few rows (N,) of segments, whose numbers are `owners` (N,)."""
+    products = _products(len(query), faiss.ScalarQuantizer.QT_fp16)
+    codes = np.empty((len(rows), products.code_size), np.uint8)
+    for number in np.unique(owners):
+        codes[owners == number] = segments[number].codes(rows[owners == number])
+    scores = np.empty(len(rows), np.float32)
+    if len(rows):
+        products.add_sa_codes(codes)
+        found, order = products.search(query[None], len(rows))
+        scores[order[0]] = found[0]
+    return scores
+
+
+def matches(query: Vectors, places: Sequence[tuple[Segment, int]]) -> list[Match]:
+    """Return images, each given by its segment and its position there, with their best proposals."""
+    segments = [segment for segment, _ in places]
+    rows = [segment.rows_of(position) for segment, position in places]
+    owners = np.repeat(np.arange(len(places)), [len(of_image) for of_image in rows])
+    scores = exact_scores(query, segments, owners, np.concatenate([np.empty(0, np.int64), *rows]))
+    found = []
+    for number, (segment, position) in enumerate(places):
+        ids, of_image = segment.proposal_ids[rows[number]], scores[owners == number]
+        order = np.lexsort((ids, -of_image))[:MAX_PROPOSALS]
+        best = float(of_image[order[0]]) if len(order) else NO_TEXT_SCORE
+        order = order[of_image[order] >= best - SCORE_MARGIN]
+        proposals = tuple(zip(ids[order].tolist(), of_image[order].tolist(), strict=True))
+        found.append(Match(int(segment.image_ids[position]), best, proposals))
+    return found
 
 
 def spread(basis: Vectors) -> Vectors:

@@ -1,6 +1,5 @@
 """Tables in Postgres, the one truth beside the photo files; every change is a revision in migrations/."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -21,8 +20,8 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     any_,
+    bindparam,
     func,
-    literal,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -37,6 +36,15 @@ JOB_KINDS = ("upload", "reindex")
 def one_of(column: str, values: tuple[str, ...]) -> str:
     """Return the SQL condition that `column` holds one of `values`."""
     return f"{column} IN ({', '.join(repr(value) for value in values)})"
+
+
+class Floats(ARRAY[float]):
+    """A list of numbers, taken as the driver gives it: looking at each again takes longer than a query."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: Any, coltype: Any) -> None:  # type: ignore[override]
+        """Return that there is nothing to be done."""
 
 
 class Table(DeclarativeBase):
@@ -57,7 +65,7 @@ class Table(DeclarativeBase):
         float: REAL,
         datetime: DateTime(timezone=True),
         dict[str, Any]: JSONB,
-        list[float]: ARRAY(REAL),
+        list[float]: Floats(REAL),
         list[str]: ARRAY(Text),
         UUID: Uuid,
     }
@@ -227,6 +235,6 @@ class JobImage(Table):
     __table_args__ = (Index("ix_job_images_image_id", "image_id"),)
 
 
-def among_ids(column: InstrumentedAttribute[int], ids: Sequence[int]) -> ColumnElement[bool]:
-    """Return the condition that a column is one of many ids, as one parameter, unlike `in_`."""
-    return column == any_(literal(ids, ARRAY(BigInteger)))
+def among_ids(column: InstrumentedAttribute[int]) -> ColumnElement[bool]:
+    """Return the condition that a column is one of the parameter `ids`, many as one, unlike `in_`."""
+    return column == any_(bindparam("ids", type_=ARRAY(BigInteger)))

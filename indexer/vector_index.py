@@ -12,6 +12,7 @@ from typing import Protocol
 
 import faiss
 import numpy as np
+from numpy.typing import NDArray
 
 from indexer.locks import ReadWriteLock
 from indexer.segment import (
@@ -22,6 +23,8 @@ from indexer.segment import (
     QueryParts,
     Segment,
     Vectors,
+    exact_scores,
+    matches,
     split_query,
     spread,
 )
@@ -34,10 +37,11 @@ MAX_DEAD_SHARE = 0.1
 MAX_LEFT_SHARE = 0.5
 # Rows of a segment whose bounds are looked at, and how many times as many if those do not tell.
 FIRST_ROWS, ROWS_AN_IMAGE, MORE_ROWS = 64, 4, 8
-# How many times as many images as are wanted are scored first, to know what the last of the best holds.
-FIRST_IMAGES = 4
+# How many times as many rows as images are wanted are scored first, to know what the last of the best holds.
+FIRST_ROWS_AN_IMAGE = 4
 
 Allowed = set[int] | Ids | None
+Places = list[tuple[Segment, int]]  # images: each with its segment and its position there
 Found = list[tuple[Segment, Mask]]  # segments with which of their images are alive and allowed
 
 
@@ -127,9 +131,8 @@ class FaissIndex:
         self._change = threading.Lock()  # held by a whole change, `_lock` only while searches must not look
         self._lock = ReadWriteLock()
         # FAISS scans for one query in one thread, so the segments are shared out among threads of our own.
-        self._pool = ThreadPoolExecutor(
-            threads or faiss.omp_get_max_threads(), "faiss", faiss.omp_set_num_threads, (1,)
-        )
+        threads = threads or faiss.omp_get_max_threads()
+        self._pool = ThreadPoolExecutor(threads, "faiss", faiss.omp_set_num_threads, (1,))
 
     def put(self, image_id: int, proposal_ids: Sequence[int], vectors: Vectors) -> None:
         """See `VectorIndex.put`."""
@@ -183,16 +186,22 @@ class FaissIndex:
     def _search(self, query: Vectors, limit: int, allowed: Ids | None) -> list[Match]:
         with self._lock.read():
             found = [(segment, mask) for segment, mask in self._masks(allowed) if mask.any()]
-            if not found:
-                return []
-            scores = self._scores(found, query, limit)
-            best = np.concatenate([s.best(rows)[mask] for (s, mask), rows in zip(found, scores, strict=True)])
-            bare = np.concatenate([segment.counts[mask] == 0 for segment, mask in found])
-            image_ids = np.concatenate([segment.image_ids[mask] for segment, mask in found])
-            positions = np.concatenate([np.flatnonzero(mask) for _, mask in found])
-            owners = np.repeat(np.arange(len(found)), [mask.sum() for _, mask in found])
-            order = np.lexsort((image_ids, -best, bare))[:limit]
-            return [found[owners[i]][0].match(positions[i], scores[owners[i]]) for i in order]
+            leading = self._leading(found, query, limit)
+            images = self._best_of_all(found, query, limit) if leading is None else leading
+            return matches(query, images)
+
+    def _best_of_all(self, found: Found, query: Vectors, limit: int) -> Places:
+        """Return the best `limit` images, those without text last."""
+        if not found:
+            return []
+        scores = self._scan(found, query)
+        best = np.concatenate([s.best(rows)[mask] for (s, mask), rows in zip(found, scores, strict=True)])
+        bare = np.concatenate([segment.counts[mask] == 0 for segment, mask in found])
+        image_ids = np.concatenate([segment.image_ids[mask] for segment, mask in found])
+        positions = np.concatenate([np.flatnonzero(mask) for _, mask in found])
+        owners = np.repeat(np.arange(len(found)), [mask.sum() for _, mask in found])
+        order = np.lexsort((image_ids, -best, bare))[:limit]
+        return [(found[owners[number]][0], int(positions[number])) for number in order]
 
     def best(self, queries: Vectors, allowed: Allowed = None) -> tuple[Ids, Vectors]:
         """See `VectorIndex.best`."""
@@ -202,61 +211,52 @@ class FaissIndex:
             image_ids = [np.empty(0, np.int64), *(segment.image_ids[mask] for segment, mask in found)]
             best = np.empty((len(queries), sum(map(len, image_ids))), np.float32)
             for query, row in zip(queries, best, strict=True):
-                scores = zip(found, self._scores(found, query, 0), strict=True)
+                scores = zip(found, self._scan(found, query), strict=True)
                 row[:] = np.concatenate([row[:0], *(s.best(rows)[mask] for (s, mask), rows in scores)])
         ids = np.concatenate(image_ids)
         order = np.argsort(ids)
         return ids[order], best[:, order]
 
-    def _scores(self, found: Found, query: Vectors, limit: int) -> list[Vectors]:
-        """Return the scores of the rows of each segment, at least those of the best `limit` images.
-
-        Without a limit (0) those of all allowed images.
-        """
+    def _leading(self, found: Found, query: Vectors, limit: int) -> Places | None:
+        """As `_best_of_all`; None if bounds would not make it quicker."""
         with_text = [(segment, mask & (segment.counts > 0)) for segment, mask in found]
         few = 0 < limit < MAX_LEFT_SHARE * sum(np.count_nonzero(mask) for _, mask in with_text)
         if self._basis is None or not few:
-            allowed = [mask if mask.mean() < MAX_LEFT_SHARE else None for _, mask in found]
-            return self._scan(found, query, allowed)
+            return None
         parts, rows = split_query(query, self._basis), max(FIRST_ROWS, ROWS_AN_IMAGE * limit)
-        scores = None
-        while scores is None:
-            scores = self._leading(with_text, query, parts, limit, rows)
+        leading = None
+        while leading is None:
+            leading = self._promising(with_text, query, parts, limit, rows)
             rows *= MORE_ROWS
-        return scores
+        return leading
 
-    def _leading(
-        self, found: Found, query: Vectors, parts: QueryParts, limit: int, rows: int
-    ) -> list[Vectors] | None:
-        """Return the scores of the rows of all images that may be among the best `limit`.
-
-        None if the bounds of that many rows a segment do not tell. There must be so many images.
-        """
-        looks = list(self._pool.map(lambda pair: pair[0].promises(parts, rows), found))
-        promises = [
-            np.where(mask, of_images, -np.inf) for (_, mask), (of_images, _) in zip(found, looks, strict=True)
-        ]
-        every = np.concatenate(promises)
-        count = min(FIRST_IMAGES * limit, int(np.isfinite(every).sum()))
-        if count < limit:
+    def _promising(
+        self, found: Found, query: Vectors, parts: QueryParts, limit: int, count: int
+    ) -> Places | None:
+        """As `_leading`; None if the bounds of that many rows a segment do not tell."""
+        looks = list(self._pool.map(lambda job: job[0].promises(parts, count, job[1]), found))
+        segments, unseen = [segment for segment, _ in found], max(look.unseen for look in looks)
+        order = np.argsort(-np.concatenate([look.bounds for look in looks]), kind="stable")
+        owners = np.repeat(np.arange(len(found)), [len(look.rows) for look in looks])[order]
+        bounds, rows, images, image_ids = (
+            np.concatenate([look[field] for look in looks])[order] for field in range(4)
+        )
+        first = FIRST_ROWS_AN_IMAGE * limit
+        scores = exact_scores(query, segments, owners[:first], rows[:first])
+        leaders = _leaders(image_ids[:first], scores, limit)
+        needed = scores[leaders[-1]] if len(leaders) == limit else -np.inf
+        if needed <= unseen and np.isfinite(unseen):
             return None
-        threshold = np.partition(every, -count)[-count]
-        promising = [of_images >= threshold for of_images in promises]
-        scores = self._scan(found, query, promising)
-        held = [
-            segment.best(of_rows)[mask]
-            for (segment, _), of_rows, mask in zip(found, scores, promising, strict=True)
-        ]
-        needed = np.partition(np.concatenate(held), -limit)[-limit]
-        if needed <= max(unseen for _, unseen in looks):
-            return None
-        # What promises less than the best of those hold is ruled out.
-        left = [(of_images >= needed) & ~seen for of_images, seen in zip(promises, promising, strict=True)]
-        return list(map(np.maximum, scores, self._scan(found, query, left)))
+        # What promises less than the last of those has is ruled out.
+        end = max(first, np.count_nonzero(bounds >= needed))
+        rest = exact_scores(query, segments, owners[first:end], rows[first:end])
+        leaders = _leaders(image_ids[:end], np.concatenate([scores, rest]), limit)
+        return [(segments[owners[number]], int(images[number])) for number in leaders]
 
-    def _scan(self, found: Found, query: Vectors, images: Sequence[Mask | None]) -> list[Vectors]:
-        jobs = zip(found, images, strict=True)
-        return list(self._pool.map(lambda job: job[0][0].scores(query, job[1]), jobs))
+    def _scan(self, found: Found, query: Vectors) -> list[Vectors]:
+        """Return the scores of the rows of each segment, at least of those of allowed images."""
+        jobs = [(segment, mask if mask.mean() < MAX_LEFT_SHARE else None) for segment, mask in found]
+        return list(self._pool.map(lambda job: job[0].scores(query, job[1]), jobs))
 
     def _masks(self, allowed: Ids | None) -> list[tuple[Segment, Mask]]:
         """Return with each segment which of its images are alive and allowed."""
@@ -301,6 +301,13 @@ class FaissIndex:
                 self._segments = segments
             self._segment_of = {key: segment for segment in segments for key in segment.image_ids.tolist()}
         return watermark
+
+
+def _leaders(image_ids: Ids, scores: Vectors, limit: int) -> NDArray[np.intp]:
+    """Return where the best row of each of the best `limit` images is, by falling score, then by id."""
+    order = np.lexsort((image_ids, -scores))
+    _, firsts = np.unique(image_ids[order], return_index=True)
+    return order[np.sort(firsts)][:limit]
 
 
 def checked_proposals(proposal_ids: Sequence[int], vectors: Vectors, dimension: int) -> tuple[Ids, Vectors]:

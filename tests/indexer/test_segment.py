@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from indexer.segment import Segment, split, split_query, spread
+from indexer.segment import Segment, exact_scores, matches, split, split_query, spread
 
 DIMENSION = 12
 GENERATOR = np.random.default_rng(0)
@@ -53,10 +53,19 @@ def test_a_basis_that_is_spread_is_one_of_the_same_space():
     assert np.abs(turned @ BASIS[0]).max() < 0.95  # it was 1
 
 
+def bounds_of(segment, query, count, basis=BASIS):
+    """Return what every image scores at most by the rows looked at, and what all others do."""
+    promises = segment.promises(split_query(query, basis), count, np.ones(len(segment.image_ids), bool))
+    bounds = np.full(len(segment.image_ids), -np.inf)
+    np.maximum.at(bounds, promises.images, promises.bounds)
+    assert promises.image_ids.tolist() == segment.image_ids[promises.images].tolist()
+    return bounds, promises.unseen
+
+
 def test_promises_are_never_below_the_best_scores(segment):
     for scale in (0.01, 1, 100):
         query = (GENERATOR.standard_normal(DIMENSION) * scale).astype(np.float32)
-        promises, others = segment.promises(split_query(query, BASIS), 10)
+        promises, others = bounds_of(segment, query, 10)
         best = segment.best(segment.scores(query))
         assert (promises[[0, 2]] >= best[[0, 2]]).all()
         assert promises[1] == others == -np.inf  # no text; and nothing was left out
@@ -70,7 +79,7 @@ def test_promises_hold_for_bases_of_any_size(size):
     segment = Segment(600, basis)
     segment.append((np.arange(200), np.ones(200, int), np.arange(200), vectors))
     query = (0.9 * vectors[7] + 0.1 * vectors[8]).astype(np.float32)
-    promises, _ = segment.promises(split_query(query, basis), 200)
+    promises, _ = bounds_of(segment, query, 200, basis)
     best = segment.best(segment.scores(query))
     assert (promises >= best).all()
     assert (promises <= best + 1.2).all()  # what may lie outside the basis
@@ -81,14 +90,14 @@ def test_promises_of_a_query_inside_the_basis_are_near_the_scores():
     vectors = 0.2 * BASIS + outside / 2  # no part so large that it is cut off
     segment = Segment(DIMENSION, BASIS)
     segment.append((np.arange(4), np.ones(4, int), np.arange(4), np.ascontiguousarray(vectors, np.float16)))
-    promises, _ = segment.promises(split_query(BASIS[1], BASIS), 10)
+    promises, _ = bounds_of(segment, BASIS[1], 10)
     np.testing.assert_allclose(promises, segment.best(segment.scores(BASIS[1])), atol=0.05)
 
 
 def test_rows_that_were_not_looked_at_promise_no_more_than_is_said(segment):
     query = GENERATOR.standard_normal(DIMENSION).astype(np.float32)
-    everything, _ = segment.promises(split_query(query, BASIS), 3)
-    promises, others = segment.promises(split_query(query, BASIS), 1)
+    everything, _ = bounds_of(segment, query, 3)
+    promises, others = bounds_of(segment, query, 1)
     assert np.isfinite(promises).sum() == 1
     assert promises.max() == others == everything.max()
 
@@ -101,6 +110,34 @@ def test_chosen_images_have_the_scores_they_have_among_all(segment):
     assert first[:2].tolist() == everything[:2].tolist()
     assert first[2:].tolist() == [-np.inf, -np.inf]
     assert (segment.scores(query, np.zeros(3, bool)) == -np.inf).all()
+
+
+def test_only_allowed_images_promise_anything(segment):
+    query = split_query(GENERATOR.standard_normal(DIMENSION).astype(np.float32), BASIS)
+    promises = segment.promises(query, 3, np.array([False, True, True]))
+    assert (promises.rows.tolist(), promises.images.tolist(), promises.image_ids.tolist()) == ([2], [2], [9])
+
+
+def test_a_few_rows_of_several_segments_have_the_scores_they_have_among_all(segment):
+    other = Segment(DIMENSION)
+    vectors = unit_vectors(5).astype(np.float16)
+    other.append((np.array([3]), np.array([5]), np.arange(5), vectors))
+    query = GENERATOR.standard_normal(DIMENSION).astype(np.float32)
+    first, second = segment.scores(query), other.scores(query)
+    found = exact_scores(query, [segment, other], np.array([1, 0, 1, 1]), np.array([4, 1, 0, 2]))
+    assert found.tolist() == [second[4], first[1], second[0], second[2]]
+    nothing = np.empty(0, np.int64)
+    assert exact_scores(query, [segment, other], nothing, nothing).tolist() == []
+
+
+def test_an_image_matches_with_its_best_proposals_first(segment):
+    query = GENERATOR.standard_normal(DIMENSION).astype(np.float32)
+    scores = segment.scores(query)[:2]
+    with_text, without = matches(query, [(segment, 0), (segment, 1)])
+    assert (with_text.image_id, with_text.score) == (7, scores.max())
+    order = [number for number in np.argsort(-scores) if scores[number] >= scores.max() - 0.1]
+    assert with_text.proposals == tuple((70 + number, scores[number]) for number in order)
+    assert without == (8, -1.0, ())
 
 
 def test_living_rows_stay_as_they_are(segment):

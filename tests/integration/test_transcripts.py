@@ -3,13 +3,14 @@
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, given, settings
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from indexer import transcripts
 from indexer.database import session_scope
 from indexer.follower import Follower
 from indexer.query_language import Term
 from indexer.search import search
+from indexer.tables import Proposal
 from indexer.transcripts import Way
 from tests.integration.conftest import Gallery
 
@@ -130,9 +131,12 @@ def test_a_beginning_finds_at_least_what_the_longer_word_finds(
     ],
 )
 def test_every_lookup_uses_an_index(gallery: Gallery, way: Way, word: str, index: str) -> None:
-    condition = transcripts._stands_in_indexed(word, way).compile(gallery.engine)
+    statement, parameters = transcripts._lookup(word, way, gallery.encoder.version)
+    # Among so few rows the index of versions would do as well.
+    conditions = [each for each in statement.whereclause.clauses if "model_version" not in str(each)]
+    del parameters["version"]
+    compiled = select(Proposal.id).where(*conditions).params(parameters).compile(gallery.engine)
     with session_scope(gallery.engine) as session:
         session.execute(text("SET LOCAL enable_seqscan = off"))
-        query = f"EXPLAIN SELECT 1 FROM proposals WHERE {condition}"
-        plan = session.connection().exec_driver_sql(query, condition.params).scalars().all()
+        plan = session.connection().exec_driver_sql(f"EXPLAIN {compiled}", compiled.params).scalars().all()
     assert any(index in line for line in plan)
