@@ -197,32 +197,35 @@ class Segment:
 
 def exact_scores(query: Vectors, segments: Sequence[Segment], owners: Ids, rows: Ids) -> Vectors:
     """Return the scores (N,) of a few rows (N,) of segments, whose numbers are `owners` (N,)."""
-    products = _products(len(query), faiss.ScalarQuantizer.QT_fp16)
-    codes = np.empty((len(rows), products.code_size), np.uint8)
-    for number in np.unique(owners):
-        codes[owners == number] = segments[number].codes(rows[owners == number])
     scores = np.empty(len(rows), np.float32)
-    if len(rows):
-        products.add_sa_codes(codes)
-        found, order = products.search(query[None], len(rows))
-        scores[order[0]] = found[0]
+    if not len(rows):
+        return scores
+    products = _products(len(query), faiss.ScalarQuantizer.QT_fp16)
+    order = np.argsort(owners, kind="stable")
+    ends = np.searchsorted(owners[order], np.arange(len(segments) + 1)).tolist()
+    for segment, start, end in zip(segments, ends, ends[1:], strict=False):
+        if start < end:
+            products.add_sa_codes(segment.codes(rows[order[start:end]]))
+    found, numbers = products.search(query[None], len(rows))
+    scores[order[numbers[0]]] = found[0]
     return scores
 
 
 def matches(query: Vectors, places: Sequence[tuple[Segment, int]]) -> list[Match]:
     """Return images, each given by its segment and its position there, with their best proposals."""
-    segments = [segment for segment, _ in places]
+    segments = {segment: number for number, segment in enumerate(dict.fromkeys(s for s, _ in places))}
     rows = [segment.rows_of(position) for segment, position in places]
-    owners = np.repeat(np.arange(len(places)), [len(of_image) for of_image in rows])
-    scores = exact_scores(query, segments, owners, np.concatenate([np.empty(0, np.int64), *rows]))
+    counts = [len(of_image) for of_image in rows]
+    owners = np.repeat([segments[segment] for segment, _ in places], counts)
+    scores = exact_scores(query, list(segments), owners, np.concatenate([np.empty(0, np.int64), *rows]))
     found = []
-    for number, (segment, position) in enumerate(places):
-        ids, of_image = segment.proposal_ids[rows[number]], scores[owners == number]
-        order = np.lexsort((ids, -of_image))[:MAX_PROPOSALS]
-        best = float(of_image[order[0]]) if len(order) else NO_TEXT_SCORE
-        order = order[of_image[order] >= best - SCORE_MARGIN]
-        proposals = tuple(zip(ids[order].tolist(), of_image[order].tolist(), strict=True))
-        found.append(Match(int(segment.image_ids[position]), best, proposals))
+    of_images = np.split(scores, np.cumsum(counts)[:-1])
+    for (segment, position), of_image, numbers in zip(places, of_images, rows, strict=False):
+        pairs = zip((-of_image).tolist(), segment.proposal_ids[numbers].tolist(), strict=True)
+        best = sorted(pairs)[:MAX_PROPOSALS]
+        proposals = tuple((key, -less) for less, key in best if less <= best[0][0] + SCORE_MARGIN)
+        score = proposals[0][1] if proposals else NO_TEXT_SCORE
+        found.append(Match(int(segment.image_ids[position]), score, proposals))
     return found
 
 
