@@ -23,6 +23,7 @@ from model.shipped import DEFAULT, shipped
 Network = Retriever | PaperNetwork
 EIGHT_BITS, ENDINGS, QUERY_BASIS = "openvino.", ("xml", "bin"), "query_basis"
 DEFAULT_CHECKPOINT = shipped()[DEFAULT]
+LONGER_SIDE = 1280  # of a checkpoint that does not say
 
 
 class CheckpointError(ValueError):
@@ -57,6 +58,11 @@ class Checkpoint:
     version: str
     card: dict[str, Any]
     extras: Extras
+
+    @property
+    def longer_side(self) -> int:
+        """Size in pixels at which photos are searched for words unless somebody wishes for another."""
+        return int(self.card.get("longer_side", LONGER_SIDE))
 
     @property
     def retriever(self) -> Retriever:

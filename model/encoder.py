@@ -23,7 +23,6 @@ from model.retriever import Retriever
 __all__ = ["DEFAULT_CHECKPOINT", "Encoder", "Proposals"]
 
 DEFAULT_CHECKPOINT = checkpoint.DEFAULT_CHECKPOINT
-LONGER_SIDE = 1280  # of a checkpoint that does not say
 
 
 class PhotoSide(Protocol):
@@ -87,7 +86,7 @@ class Encoder:
         self._text_lock = threading.Lock()
         self._text: runtime.Compiled | None = None
         options = Search(
-            longer_sides=tuple(longer_sides or [loaded.card.get("longer_side", LONGER_SIDE)]),
+            longer_sides=tuple(longer_sides or [loaded.longer_side]),
             min_score=float(loaded.card["min_score"]) if min_score is None else min_score,
             max_proposals=max_proposals,
             # A processor gains nothing from several photos at once, a GPU does.

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from model import checkpoint, runtime, transforms
 from model.charset import Charset
 from model.embedder import stretch_words
-from model.encoder import LONGER_SIDE
 from model.evaluation.dataset import Photo, read_photos
 from model.retriever import Retriever
 from model.runtime import Converted
@@ -127,7 +126,7 @@ def main() -> None:
         loaded = checkpoint.load(given.checkpoint)
         wishes = {"longer_side": given.longer_side, "min_score": given.min_score}
         card = loaded.card | {name: value for name, value in wishes.items() if value is not None}
-        side = int(card.get("longer_side", LONGER_SIDE))
+        side = given.longer_side or loaded.longer_side
         photos = read_photos(given.dataset)
         some = _spread(photos, given.photos)
         detector = _detector_of(given.detector_of, loaded.retriever) if given.detector_of else None

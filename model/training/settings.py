@@ -75,7 +75,7 @@ class Settings:
         device: `cpu`, `cuda` ...
         log_every: Steps a line of the log.
         validation: Data set that is measured at the end, in the folder of data sets or anywhere.
-        validation_side: Longer side of its photos, in pixels.
+        validation_side: Longer side of its photos, in pixels; 0: as the checkpoint has it.
         validate_every: Steps after which it is measured, too; 0: only at the end.
     """
 
@@ -121,7 +121,7 @@ class Settings:
     device: str = "cpu"
     log_every: int = 50
     validation: str = "icdar2015/val.jsonl"
-    validation_side: int = 1280
+    validation_side: int = 0
     validate_every: int = 0
 
 

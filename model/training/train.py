@@ -223,7 +223,7 @@ def do_test(run: Run) -> dict[str, Any]:
     result: dict[str, Any] = {}
     if photos.exists():
         device = "cpu-torch" if settings.device == "cpu" else settings.device
-        sides = (settings.validation_side,)
+        sides = (settings.validation_side,) if settings.validation_side else None
         encoder = Encoder(path, device=device, threads=settings.threads, longer_sides=sides)
         result = evaluate(encoder, photos).to_dict()
         del result["average_precisions"]

@@ -45,7 +45,7 @@ def test_eight_bits_say_nearly_the_same(
     monkeypatch: pytest.MonkeyPatch,
     preset: str,
 ) -> None:
-    monkeypatch.setattr(accelerate, "LONGER_SIDE", 320)
+    monkeypatch.setattr(checkpoint, "LONGER_SIDE", 320)
     out = tmp_path / "eight.safetensors"
     start = tiny_checkpoint
     if preset == "joint":
