@@ -7,6 +7,7 @@ database stores it, and a float32 query. The index is a copy: it can be built af
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -36,7 +37,7 @@ MAX_DEAD_SHARE = 0.1
 # Bounds pay only where they leave few images.
 MAX_LEFT_SHARE = 0.5
 # Rows of a segment whose bounds are looked at, and how many times as many if those do not tell.
-FIRST_ROWS, ROWS_AN_IMAGE, MORE_ROWS = 64, 4, 8
+FIRST_ROWS, ROWS_AN_IMAGE, MORE_ROWS = 64, 6, 8
 # How many times as many rows as images are wanted are scored first, to know what the last of the best holds.
 FIRST_ROWS_AN_IMAGE = 4
 
@@ -188,7 +189,8 @@ class FaissIndex:
             found = [(segment, mask) for segment, mask in self._masks(allowed) if mask.any()]
             leading = self._leading(found, query, limit)
             images = self._best_of_all(found, query, limit) if leading is None else leading
-            return matches(query, images)
+            halves = images[: len(images) // 2], images[len(images) // 2 :]
+            return list(chain(*self._pool.map(lambda half: matches(query, half), halves)))
 
     def _best_of_all(self, found: Found, query: Vectors, limit: int) -> Places:
         """Return the best `limit` images, those without text last."""
