@@ -29,6 +29,7 @@ REST_PLACES = 8
 REST_STEPS = REST_PLACES * LEVELS / (MAX_LENGTH + 1e-3)
 ROUNDING = 1e-4  # more than float32 loses of a product of unit vectors
 MOST_PARTS = 504  # with the rest 512 bytes
+MOST_COPIED = 4096  # rows at once, 16 MB: long pages ask for very many
 LANES = 64  # FAISS multiplies whole numbers where the length of a vector is a multiple of it
 
 Vectors = NDArray[np.floating[Any]]
@@ -197,6 +198,10 @@ class Segment:
 
 def exact_scores(query: Vectors, segments: Sequence[Segment], owners: Ids, rows: Ids) -> Vectors:
     """Return the scores (N,) of a few rows (N,) of segments, whose numbers are `owners` (N,)."""
+    if len(rows) > MOST_COPIED:
+        starts = range(0, len(rows), MOST_COPIED)
+        parts = [(owners[start : start + MOST_COPIED], rows[start : start + MOST_COPIED]) for start in starts]
+        return np.concatenate([exact_scores(query, segments, *part) for part in parts])
     scores = np.empty(len(rows), np.float32)
     if not len(rows):
         return scores

@@ -118,7 +118,9 @@ def test_only_allowed_images_promise_anything(segment):
     assert (promises.rows.tolist(), promises.images.tolist(), promises.image_ids.tolist()) == ([2], [2], [9])
 
 
-def test_a_few_rows_of_several_segments_have_the_scores_they_have_among_all(segment):
+@pytest.mark.parametrize("most", [1, 3, 4096])
+def test_a_few_rows_of_several_segments_have_the_scores_they_have_among_all(segment, most, monkeypatch):
+    monkeypatch.setattr("indexer.segment.MOST_COPIED", most)
     other = Segment(DIMENSION)
     vectors = unit_vectors(5).astype(np.float16)
     other.append((np.array([3]), np.array([5]), np.arange(5), vectors))
