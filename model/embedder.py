@@ -7,6 +7,7 @@ Shape legend: N words, S steps, L characters, T = 15, C = 128, H = 256 hidden un
 """
 
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -73,8 +74,12 @@ def stretch_words(words: Sequence[Sequence[int]], steps: int) -> tuple[Tensor, T
     stretch = torch.zeros(len(words), steps, longest)
     for row, word in enumerate(words):
         numbers[row, : len(word)] = torch.tensor(word)
-        identity = torch.eye(len(word))[None]
-        stretch[row, :, : len(word)] = F.interpolate(identity, size=steps, mode="linear", align_corners=True)[
-            0
-        ].T
+        stretch[row, :, : len(word)] = _stretch(len(word), steps)
     return numbers, stretch
+
+
+@cache
+def _stretch(length: int, steps: int) -> Tensor:
+    """Return the matrix (T, L) that interpolates a word of this length."""
+    identity = torch.eye(length)[None]
+    return F.interpolate(identity, size=steps, mode="linear", align_corners=True)[0].T

@@ -11,6 +11,7 @@ import openvino
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from model import checkpoint, runtime, stages
 from model.charset import Charset
@@ -23,6 +24,7 @@ from model.retriever import Retriever
 __all__ = ["DEFAULT_CHECKPOINT", "Encoder", "Proposals"]
 
 DEFAULT_CHECKPOINT = checkpoint.DEFAULT_CHECKPOINT
+WORD_PADDING = 16  # words are padded to multiples of so many characters: new shapes take a network longer
 
 
 class PhotoSide(Protocol):
@@ -118,11 +120,11 @@ class Encoder:
         if not words:
             return np.empty((0, self.dimension), np.float32)
         numbers, stretch = stretch_words([self.charset.encode(word) for word in words], self.config.steps)
+        padding = -numbers.shape[1] % WORD_PADDING
+        numbers, stretch = F.pad(numbers, (0, padding)), F.pad(stretch, (0, padding))
         with self._text_lock:
             if self._text is None:
-                self._text = self._compile(
-                    "words", stages.WordEmbedding(self._network), [numbers, stretch], half=False
-                )
+                self._text = self._compile("words", stages.WordEmbedding(self._network), [numbers, stretch])
             embeddings = self._text(numbers, stretch)
         return unit(embeddings)
 

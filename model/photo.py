@@ -24,6 +24,7 @@ PYRAMID_LEVELS = 5
 MARGIN = 2  # pixels around a crop that sampling between pixels may reach
 # Between the characters of a word, in heights; their boxes may overlap, and 口 is smaller than 出.
 CHARACTER_GAP, CHARACTER_RATIO = (-0.3, 0.8), 2.0
+SHORTEST = 1e-12  # vector that has a direction
 TALL = 1.5  # height by width from which a word may stand on its side
 
 
@@ -223,5 +224,6 @@ def _is_character(reading: Reading) -> bool:
 
 def unit(embeddings: Tensor) -> NDArray[np.float32]:
     """Return unit vectors in float32, also after arithmetic in half precision."""
-    result: NDArray[np.float32] = nn.functional.normalize(embeddings.float(), dim=1).cpu().numpy()
+    vectors = embeddings.float().cpu().numpy()
+    result: NDArray[np.float32] = vectors / np.maximum(np.linalg.norm(vectors, axis=1)[:, None], SHORTEST)
     return result
