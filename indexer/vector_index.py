@@ -31,13 +31,14 @@ from indexer.segment import (
 )
 from indexer.snapshot import SnapshotHeader, open_snapshot, write_snapshot
 
-# Images and proposals in a segment: few enough that growing or cleaning one copies only some megabytes.
-SEGMENT_SIZE = 8192
+# Images and proposals in a segment: each takes a search some time of its own, but is copied when it grows
+# beyond its room at first, again beyond twice as much, and when it is cleaned.
+SEGMENT_SIZE, FIRST_ROOM = 24576, 8192
 MAX_DEAD_SHARE = 0.1
 # Bounds pay only where they leave few images.
 MAX_LEFT_SHARE = 0.5
 # Rows of a segment whose bounds are looked at, and how many times as many if those do not tell.
-FIRST_ROWS, ROWS_AN_IMAGE, MORE_ROWS = 64, 6, 8
+FIRST_ROWS, ROWS_AN_IMAGE, MORE_ROWS = 64, 10, 8
 # How many times as many rows as images are wanted are scored first, to know what the last of the best holds.
 FIRST_ROWS_AN_IMAGE = 4
 
@@ -145,7 +146,7 @@ class FaissIndex:
             segment = min(segments, key=len, default=None)
             if segment is None or len(segment) >= self._segment_size:
                 segment = Segment(self._dimension, self._basis)
-                segment.reserve(self._segment_size)
+                segment.reserve(FIRST_ROOM)
                 segments.append(segment)
             with self._lock.write():
                 if old is not None:
@@ -297,7 +298,7 @@ class FaissIndex:
                 for part in parts:
                     if not segments or len(segments[-1]) + len(part[0]) + len(part[2]) > self._segment_size:
                         segments.append(Segment(self._dimension, self._basis))
-                        segments[-1].reserve(self._segment_size)
+                        segments[-1].reserve(FIRST_ROOM)
                     segments[-1].append(part)
             with self._lock.write():
                 self._segments = segments
