@@ -39,7 +39,7 @@ def as_csv(ranking: WholeRanking) -> Iterator[str]:
 def _photo_cells(hit: Hit) -> list[Any]:
     image = hit.image
     return [
-        *(image.id, _text(image.name), _text(image.collection.name), image.width, image.height),
+        *(image.id, _text(image.name), _text(image.collection), image.width, image.height),
         *(round(hit.score, 6), hit.match),
     ]
 

@@ -138,6 +138,20 @@ def session_scope(engine: Engine) -> Iterator[Session]:
 
 
 @contextmanager
+def reading_scope(engine: Engine) -> Iterator[Session]:
+    """Yield a session for reading, whose statements each see the database of their own moment.
+
+    It takes a connection at the first statement; nothing is begun or committed, which takes time too.
+
+    Raises:
+        DatabaseUnavailable: Postgres cannot be reached, or gave up in the middle.
+    """
+    unbegun = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with driver_errors(), Session(unbegun, expire_on_commit=False) as session:
+        yield session
+
+
+@contextmanager
 def snapshot_scope(engine: Engine) -> Iterator[Session]:
     """Yield a session for reading whose statements all see the database of one moment.
 

@@ -1,16 +1,15 @@
 """Hits of a search, each with the regions that explain it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from sqlalchemy.orm import Session
 
 from indexer import queries, transcripts
-from indexer.queries import Region
+from indexer.queries import Photo
 from indexer.query_language import Query
 from indexer.ranking import Embeddings
-from indexer.tables import Image
 from indexer.transcripts import Reading, Way, reads
 
 MAX_BOXES_A_WORD = 10
@@ -55,7 +54,7 @@ class Hit:
         boxes: its best regions: one for each word, then all others by score.
     """
 
-    image: Image
+    image: Photo
     score: float
     match: Kind
     boxes: list[HitBox]
@@ -103,21 +102,30 @@ def build(
         version: Model version of the regions.
     """
     image_ids = {photo.image_id for page in pages for photo in page.photos}
-    images = queries.get_images(session, image_ids=list(image_ids)) if image_ids else {}
+    images = queries.get_photos(session, image_ids=list(image_ids))
     return [_hits(session, page, images, embeddings, version) for page in pages]
 
 
 def _hits(
-    session: Session, page: Page, images: Mapping[int, Image], embeddings: Embeddings, version: str
+    session: Session, page: Page, images: Mapping[int, Photo], embeddings: Embeddings, version: str
 ) -> list[Hit]:
     photos = [photo for photo in page.photos if photo.image_id in images]
     texts = {text for term in page.query.terms for text in (*term.words, "".join(term.words))}
-    image_ids = [photo.image_id for photo in photos]
-    rows = transcripts.readings(session, image_ids=image_ids, texts=texts, way=page.way, version=version)
-    read = transcripts.by_photo(rows)
+    near = [key for photo in photos for regions in photo.regions.values() for key, _ in regions]
+    rows = transcripts.readings(
+        session,
+        image_ids=[photo.image_id for photo in photos],
+        texts=texts,
+        way=page.way,
+        version=version,
+        besides=near,
+    )
+    proposals = {row.proposal_id: row for row in rows}
+    read = transcripts.by_photo(
+        row for row in rows if any(reads(row.folded, text, page.way) for text in texts)
+    )
     chosen = [_choose(photo, read.get(photo.image_id, []), page) for photo in photos]
     scores = [pair for of_photo in chosen for regions in of_photo.values() for pair in regions.items()]
-    proposals = queries.get_proposals(session, proposal_ids=[key for key, _ in scores])
     vectors = queries.get_vectors(session, proposal_ids=[key for key, score in scores if score is None])
     found = []
     for photo, of_photo in zip(photos, chosen, strict=True):
@@ -137,6 +145,10 @@ def _hits(
     return found
 
 
+def _reads_any(row: Reading, texts: Iterable[str], way: Way) -> bool:
+    return any(reads(row.folded, text, way) for text in texts)
+
+
 def _choose(photo: Found, rows: Sequence[Reading], page: Page) -> dict[str, dict[int, float | None]]:
     """Return for each word the regions to show, with the scores that are known.
 
@@ -154,7 +166,7 @@ def _choose(photo: Found, rows: Sequence[Reading], page: Page) -> dict[str, dict
     return chosen
 
 
-def _box(word: str, proposal: Region, score: float, way: Way) -> HitBox:
+def _box(word: str, proposal: Reading, score: float, way: Way) -> HitBox:
     quad = [proposal.quad[corner : corner + 2] for corner in range(0, 8, 2)]
     kind: Kind = "exact" if reads(proposal.folded, word.replace(" ", ""), way) else "similar"
-    return HitBox(proposal.id, word, proposal.box, quad, score, proposal.transcript, kind)
+    return HitBox(proposal.proposal_id, word, proposal.box, quad, score, proposal.transcript, kind)

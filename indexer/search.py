@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine
+from sqlalchemy.orm import Session
 
 from indexer import beginnings, hits, queries, ranking, transcripts
-from indexer.database import session_scope
+from indexer.database import reading_scope
 from indexer.errors import NotReady
 from indexer.filters import NO_FILTERS, Filters, photos
 from indexer.folding import fold
 from indexer.follower import Served
 from indexer.hits import Found, Hit, Page
-from indexer.phrases import Placement, Quad
+from indexer.phrases import Placement
 from indexer.query_language import Query, Term, parse_all, words_of
 from indexer.ranking import Embeddings, Scores
 from indexer.segment import NO_TEXT_SCORE, Ids, Mask, Vectors
@@ -87,7 +88,7 @@ class _Ranked:
 class _Search:
     """What all queries of a search share."""
 
-    engine: Engine
+    session: Session
     served: Served
     embeddings: Embeddings
     calibration: Calibration
@@ -141,11 +142,11 @@ def search(
         NotReady: the index is of another model version than the encoder.
     """
     found = SearchResult()
-    with found.timed("total"):
+    with found.timed("total"), reading_scope(engine) as session:
         with found.timed("encode"):
             parsed, embeddings = _embed(served, encoder, texts, min_score)
         options: dict[str, Any] = {"limit": limit, "offset": offset, "mode": mode, "filters": filters}
-        this = _start(engine, served, embeddings, min_score=min_score, **options)
+        this = _start(session, served, embeddings, min_score=min_score, **options)
         _fill(found, this, parsed)
     return found
 
@@ -175,11 +176,11 @@ def search_regions(
     """
     _check_version(served, encoder)
     found = SearchResult()
-    with found.timed("total"):
+    with found.timed("total"), reading_scope(engine) as session:
         regions = words_of(proposals.transcripts, encoder.charset)
         query = Query(" ".join(regions), tuple(Term((word,)) for word in regions), (), ())
         embeddings = {word: proposals.embeddings[number] for word, number in regions.items()}
-        this = _start(engine, served, embeddings, **options)
+        this = _start(session, served, embeddings, **options)
         _fill(found, this, [query])
     return found, list(regions.values())
 
@@ -200,8 +201,7 @@ def _fill(found: SearchResult, this: _Search, parsed: Sequence[Query]) -> None:
 
 
 def _hits(this: _Search, pages: Sequence[Page]) -> list[list[Hit]]:
-    with session_scope(this.engine) as session:
-        return hits.build(session, pages, embeddings=this.embeddings, version=this.served.model_version)
+    return hits.build(this.session, pages, embeddings=this.embeddings, version=this.served.model_version)
 
 
 def _check_version(served: Served, encoder: "Encoder") -> None:
@@ -218,8 +218,10 @@ class WholeRanking:
         """Rank all photos; arguments and errors as of `search`, but without a limit all are wanted."""
         (self.query,), embeddings = _embed(served, encoder, [text], options.get("min_score"))
         wanted = sys.maxsize if limit is None else limit
-        self._this = _start(engine, served, embeddings, limit=wanted, **options)
-        self._ranked = _rank(self._this, self.query)
+        self._engine = engine
+        with reading_scope(engine) as session:
+            self._this = _start(session, served, embeddings, limit=wanted, **options)
+            self._ranked = _rank(self._this, self.query)
 
     def parts(self, size: int = 200) -> Iterator[list[Hit]]:
         """Yield the hits from the offset on, so many at a time; those deleted meanwhile are missing."""
@@ -228,7 +230,9 @@ class WholeRanking:
         for start in range(this.offset, end, size):
             found = _explain(this, self.query, self._ranked, slice(start, min(end, start + size)))
             page = Page(self.query, this.way, this.mode != "similar", total, found)
-            yield from _hits(this, [page])
+            with reading_scope(self._engine) as session:  # none is open while the receiver takes its time
+                (listed,) = _hits(replace(this, session=session), [page])
+            yield listed
 
 
 def _embed(
@@ -245,7 +249,7 @@ def _embed(
 
 
 def _start(
-    engine: Engine,
+    session: Session,
     served: Served,
     embeddings: Embeddings,
     *,
@@ -257,10 +261,9 @@ def _start(
 ) -> _Search:
     allowed = None
     if filters != NO_FILTERS:
-        with session_scope(engine) as session:
-            allowed = photos(session, filters)
+        allowed = photos(session, filters)
     known = calibration.of_version(served.model_version)
-    return _Search(engine, served, embeddings, known, mode, allowed, limit, offset, min_score)
+    return _Search(session, served, embeddings, known, mode, allowed, limit, offset, min_score)
 
 
 def _page(this: _Search, query: Query) -> Page:
@@ -289,7 +292,7 @@ def _cut(this: _Search, query: Query) -> tuple[int, list[Found], float]:
 
 def _rank(this: _Search, query: Query) -> _Ranked:
     allowed = this.allowed if this.mode == "similar" else _read_in(this, query, this.mode)
-    read_quads = partial(_quads, this.engine)
+    read_quads = partial(queries.get_quads, this.session)
     scores = ranking.score(this.served.index, query, this.embeddings, allowed, read_quads)
     order = ranking.order(query, scores, this.calibration)
     if query.excluded and this.mode == "similar":
@@ -342,16 +345,15 @@ def _reaching(this: _Search, query: Query, scores: Scores) -> Mask:
         read = _reading(this, query.terms, this.way)
     reached = ranking.reaching(query, scores, min_score, read, this.calibration)
     if this.min_score == "suggested" and this.mode == "similar":
-        with session_scope(this.engine) as session:
-            found = scores.image_ids[reached], read
-            kept = beginnings.found_by_all(session, this.served, query, this.embeddings, *found)
+        found = scores.image_ids[reached], read
+        kept = beginnings.found_by_all(this.session, this.served, query, this.embeddings, *found)
         reached &= np.isin(scores.image_ids, kept)
     return reached
 
 
 def _reading(this: _Search, terms: Sequence[Term], way: Way) -> list[Ids]:
-    with session_scope(this.engine) as session:
-        return transcripts.photos_reading(session, terms=terms, way=way, version=this.served.model_version)
+    version = this.served.model_version
+    return transcripts.photos_reading(this.session, terms=terms, way=way, version=version)
 
 
 def _explain(this: _Search, query: Query, ranked: _Ranked, part: slice) -> list[Found]:
@@ -392,8 +394,3 @@ def _of_term(
     if line and line[0][1] > placement.score:
         return {" ".join(term.words): line, **regions}
     return regions
-
-
-def _quads(engine: Engine, proposal_ids: Sequence[int]) -> Mapping[int, Quad]:
-    with session_scope(engine) as session:
-        return queries.get_quads(session, proposal_ids=proposal_ids)

@@ -235,6 +235,6 @@ class JobImage(Table):
     __table_args__ = (Index("ix_job_images_image_id", "image_id"),)
 
 
-def among_ids(column: InstrumentedAttribute[int]) -> ColumnElement[bool]:
-    """Return the condition that a column is one of the parameter `ids`, many as one, unlike `in_`."""
-    return column == any_(bindparam("ids", type_=ARRAY(BigInteger)))
+def among_ids(column: InstrumentedAttribute[int], name: str = "ids") -> ColumnElement[bool]:
+    """Return the condition that a column is one of the parameter of this name, many as one, unlike `in_`."""
+    return column == any_(bindparam(name, type_=ARRAY(BigInteger)))

@@ -31,6 +31,7 @@ from indexer.archives import Arrival, Refusal
 from indexer.database import session_scope
 from indexer.errors import ImageRejected, StorageFull
 from indexer.intake import Receipt
+from indexer.queries import Photo
 from indexer.tables import Image
 
 router = APIRouter(prefix="/images", tags=["photos"], responses=documented(422, 503))
@@ -335,16 +336,16 @@ def _chunks(file: BinaryIO) -> Iterator[bytes]:
             yield chunk
 
 
-def brief(image: Image) -> ImageBrief:
+def brief(photo: Photo) -> ImageBrief:
     """Return a photo as results show it."""
-    return ImageBrief(**_brief(image))
+    return ImageBrief(**_brief(photo, photo.collection))
 
 
-def _brief(image: Image) -> dict[str, Any]:
+def _brief(image: Image | Photo, collection: str) -> dict[str, Any]:
     return {
         "id": image.id,
         "name": image.name,
-        "collection": image.collection.name,
+        "collection": collection,
         "width": image.width,
         "height": image.height,
         "metadata": image.extra,
@@ -357,7 +358,7 @@ def _brief(image: Image) -> dict[str, Any]:
 def detail(image: Image) -> ImageDetail:
     """Return everything about a photo."""
     return ImageDetail(
-        **_brief(image),
+        **_brief(image, image.collection.name),
         sha256=image.sha256,
         media_type=image.media_type,
         size_bytes=image.size_bytes,

@@ -11,24 +11,19 @@ from typing import Any
 import pytest
 
 from app.export import CSV_COLUMNS, as_coco, as_csv
-from indexer.hits import HitBox
+from indexer.hits import Hit, HitBox
+from indexer.queries import Photo
 
 
-def hit(number: int, name: str, *words: str) -> Any:
-    image = SimpleNamespace(
-        id=number,
-        name=name,
-        collection=SimpleNamespace(name="@home"),
-        width=640,
-        height=480,
-        taken_at=datetime(2024, 5, 1, tzinfo=UTC) if words else None,
-    )
+def hit(number: int, name: str, *words: str) -> Hit:
+    taken_at = datetime(2024, 5, 1, tzinfo=UTC) if words else None
+    image = Photo(number, name, "@home", 640, 480, {}, taken_at)
     quad = [[1.0, 2.0], [11.0, 2.0], [11.0, 6.0], [1.0, 6.0]]
     boxes = [
         HitBox(10 * number + n, word, [1, 2, 11, 6], quad, 0.75, f"={word}", "exact")
         for n, word in enumerate(words)
     ]
-    return SimpleNamespace(image=image, score=0.75 if words else -1.0, match="exact", boxes=boxes)
+    return Hit(image, 0.75 if words else -1.0, "exact", boxes)
 
 
 class Ranking:

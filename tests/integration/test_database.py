@@ -11,10 +11,11 @@ import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, make_url, text
+from sqlalchemy import Engine, func, make_url, select, text
 
 from indexer import database, tables
 from indexer.errors import DatabaseUnavailable, StorageFull
+from indexer.tables import Collection
 
 ROOT = Path(database.__file__).parent.parent
 CONSTRAINTS = """
@@ -87,9 +88,24 @@ def test_session_commits_at_the_end_and_rolls_back_on_errors(engine: Engine) -> 
         assert session.scalars(text("SELECT name FROM collections")).all() == ["kept"]
 
 
+def test_a_session_for_reading_sees_each_moment_and_leaves_nothing_open(engine: Engine) -> None:
+    with database.reading_scope(engine) as session:
+        count = select(func.count()).select_from(Collection)
+        before = session.scalar(count)
+        with database.session_scope(engine) as other:
+            other.add(Collection(name="meanwhile"))
+        assert session.scalar(count) == before + 1
+        assert not session.connection().connection.driver_connection.info.transaction_status
+    with database.session_scope(engine) as session:  # the same connection begins transactions again
+        session.execute(text("DELETE FROM collections WHERE name = 'meanwhile'"))
+        session.rollback()
+    with database.reading_scope(engine) as session:
+        assert session.scalar(count) == before + 1
+
+
 def test_unreachable_database_is_reported_as_such(tmp_path: Path) -> None:
     engine = database.create_engine(f"postgresql://someone@/nothing?host={tmp_path}")
-    for use in (database.session_scope, database.snapshot_scope):
+    for use in (database.session_scope, database.reading_scope, database.snapshot_scope):
         with pytest.raises(DatabaseUnavailable), use(engine) as session:
             session.execute(text("SELECT 1"))
     with pytest.raises(DatabaseUnavailable):

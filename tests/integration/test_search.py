@@ -37,7 +37,7 @@ def test_every_photo_is_ranked_and_the_best_has_its_box(gallery: Gallery, follow
     assert (result.query.text, result.total) == ("coffee", 4)
     assert [hit.image.id for hit in result.hits[:2]] == [1, 3]
     best, last = result.hits[0], result.hits[-1]
-    assert (best.image.name, best.image.collection.name) == ("café.png", "default")
+    assert (best.image.name, best.image.collection) == ("café.png", "default")
     assert best.score == pytest.approx(1, abs=1e-3)
     (box,) = best.boxes
     assert (box.text, box.box) == ("coffee", [0, 0, 8, 4])
