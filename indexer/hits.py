@@ -1,15 +1,15 @@
 """Hits of a search, each with the regions that explain it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from sqlalchemy.orm import Session
 
-from indexer import queries, transcripts
-from indexer.queries import Photo
+from indexer import queries, shown, transcripts
 from indexer.query_language import Query
 from indexer.ranking import Embeddings
+from indexer.shown import Photo
 from indexer.transcripts import Reading, Way, reads
 
 MAX_BOXES_A_WORD = 10
@@ -101,30 +101,27 @@ def build(
         embeddings: Of the words of all queries.
         version: Model version of the regions.
     """
-    image_ids = {photo.image_id for page in pages for photo in page.photos}
-    images = queries.get_photos(session, image_ids=list(image_ids))
-    return [_hits(session, page, images, embeddings, version) for page in pages]
+    return [_hits(session, page, embeddings, version) for page in pages]
 
 
-def _hits(
-    session: Session, page: Page, images: Mapping[int, Photo], embeddings: Embeddings, version: str
-) -> list[Hit]:
-    photos = [photo for photo in page.photos if photo.image_id in images]
+def _hits(session: Session, page: Page, embeddings: Embeddings, version: str) -> list[Hit]:
     texts = {text for term in page.query.terms for text in (*term.words, "".join(term.words))}
-    near = [key for photo in photos for regions in photo.regions.values() for key, _ in regions]
-    rows = transcripts.readings(
+    near = [key for photo in page.photos for regions in photo.regions.values() for key, _ in regions]
+    there = shown.get(
         session,
-        image_ids=[photo.image_id for photo in photos],
+        image_ids=[photo.image_id for photo in page.photos],
+        proposal_ids=near,
         texts=texts,
         way=page.way,
         version=version,
-        besides=near,
     )
-    proposals = {row.proposal_id: row for row in rows}
-    read = transcripts.by_photo(
-        row for row in rows if any(reads(row.folded, text, page.way) for text in texts)
-    )
-    chosen = [_choose(photo, read.get(photo.image_id, []), page) for photo in photos]
+    photos = [photo for photo in page.photos if photo.image_id in there]
+    proposals = {row.proposal_id: row for _, rows in there.values() for row in rows}
+    read = {
+        image_id: [row for row in rows if any(reads(row.folded, text, page.way) for text in texts)]
+        for image_id, (_, rows) in there.items()
+    }
+    chosen = [_choose(photo, read[photo.image_id], page) for photo in photos]
     scores = [pair for of_photo in chosen for regions in of_photo.values() for pair in regions.items()]
     vectors = queries.get_vectors(session, proposal_ids=[key for key, score in scores if score is None])
     found = []
@@ -137,16 +134,12 @@ def _hits(
             counts_first = [key for key, _ in photo.regions[word][:1]]
             order = sorted(known, key=lambda key: (key not in counts_first, -known[key], key))
             boxes.append([_box(word, proposals[key], known[key], page.way) for key in order])
-        rows = read.get(photo.image_id, [])
+        rows = read[photo.image_id]
         of_terms = [transcripts.shows(rows, term, page.way) for term in page.query.terms]
         rest = sorted((box for of_word in boxes for box in of_word[1:]), key=lambda box: -box.score)
         kind: Kind = "exact" if all(of_terms) else "similar"
-        found.append(Hit(images[photo.image_id], photo.score, kind, [*(b[0] for b in boxes if b), *rest]))
+        found.append(Hit(there[photo.image_id][0], photo.score, kind, [*(b[0] for b in boxes if b), *rest]))
     return found
-
-
-def _reads_any(row: Reading, texts: Iterable[str], way: Way) -> bool:
-    return any(reads(row.folded, text, way) for text in texts)
 
 
 def _choose(photo: Found, rows: Sequence[Reading], page: Page) -> dict[str, dict[int, float | None]]:

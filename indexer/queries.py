@@ -37,25 +37,8 @@ class NewImage(NamedTuple):
 
 
 # What every search asks is put together once: that takes a third of the time of asking.
-_PHOTOS = (
-    select(Image.id, Image.name, Collection.name, Image.width, Image.height, Image.extra, Image.taken_at)
-    .join(Collection)
-    .where(among_ids(Image.id))
-)
 _EMBEDDINGS = select(Proposal.id, Proposal.embedding).where(among_ids(Proposal.id))
 _QUADS = select(Proposal.id, Proposal.quad).where(among_ids(Proposal.id))
-
-
-class Photo(NamedTuple):
-    """What a result shows of a photo, as in the table; the whole row would take three times as long."""
-
-    id: int
-    name: str
-    collection: str
-    width: int
-    height: int
-    extra: dict[str, Any]
-    taken_at: datetime | None
 
 
 @dataclass(frozen=True)
@@ -219,13 +202,6 @@ def get_images(session: Session, *, image_ids: Sequence[int]) -> dict[int, Image
     """Return photos by id; ids that do not exist are left out."""
     images = session.scalars(select(Image).where(among_ids(Image.id)), {"ids": image_ids})
     return {image.id: image for image in images}
-
-
-def get_photos(session: Session, *, image_ids: Sequence[int]) -> dict[int, Photo]:
-    """Return what results show of photos, by id; ids that do not exist are left out."""
-    if not image_ids:
-        return {}
-    return {row[0]: Photo(*row) for row in session.execute(_PHOTOS, {"ids": image_ids})}
 
 
 def list_images(

@@ -34,16 +34,14 @@ _EXACT, _LIKE, _CONTAINING = (
         ],
     )
 )
+# With the parameters `version`, and `patterns`: what any of them is LIKE.
+READ = and_(
+    Proposal.model_version == bindparam("version"),
+    Proposal.folded.like(any_(bindparam("patterns", type_=ARRAY(Text)))),
+)
 _READINGS = (
     select(Proposal.image_id, Proposal.id, Proposal.box, Proposal.quad, Proposal.transcript, Proposal.folded)
-    .where(
-        and_(
-            among_ids(Proposal.image_id),
-            Proposal.model_version == bindparam("version"),
-            Proposal.folded.like(any_(bindparam("patterns", type_=ARRAY(Text)))),
-        )
-        | among_ids(Proposal.id, "besides")
-    )
+    .where(among_ids(Proposal.image_id), READ)
     .order_by(Proposal.image_id, Proposal.ordinal)
 )
 
@@ -90,7 +88,7 @@ def _photos(session: Session, text: str, way: Way, version: str) -> set[int]:
 
 def _lookup(text: str, way: Way, version: str) -> tuple[Select[int], dict[str, Any]]:
     """Return what selects the photos in which a text was read, and its parameters."""
-    parameters: dict[str, Any] = {"pattern": _pattern(text, way), "version": version}
+    parameters: dict[str, Any] = {"pattern": pattern(text, way), "version": version}
     if way == "contains" and (len(text) > 2 or is_dense(text)):
         parameters["parts"] = [text[start : start + 3] for start in range(max(1, len(text) - 2))]
         return _CONTAINING, parameters
@@ -103,29 +101,20 @@ def completions(session: Session, *, beginning: str, limit: int) -> list[tuple[s
     words = select(Proposal.folded, photos).group_by(Proposal.folded).order_by(photos.desc(), Proposal.folded)
     # A line is no word; its words are regions of their own.
     words = words.where(
-        Proposal.folded.like(_pattern(beginning, "prefix")), Proposal.transcript.not_like("% %")
+        Proposal.folded.like(pattern(beginning, "prefix")), Proposal.transcript.not_like("% %")
     )
     return [(word, count) for word, count in session.execute(words.limit(limit))]
 
 
 def readings(
-    session: Session,
-    *,
-    image_ids: Sequence[int],
-    texts: Iterable[str],
-    way: Way,
-    version: str,
-    besides: Sequence[int] = (),
+    session: Session, *, image_ids: Sequence[int], texts: Iterable[str], way: Way, version: str
 ) -> list[Reading]:
-    """Return the regions of these photos in which any of the texts was read, best detected first.
-
-    And those whose ids are given `besides`, as far as they exist.
-    """
+    """Return the regions of these photos in which any of the texts was read, best detected first."""
     if not image_ids:
         return []
-    patterns = [_pattern(text, way) for text in texts]
-    given = {"ids": image_ids, "version": version, "patterns": patterns, "besides": besides}
-    return [Reading(*row) for row in session.execute(_READINGS, given)]
+    patterns = [pattern(text, way) for text in texts]
+    rows = session.execute(_READINGS, {"ids": image_ids, "version": version, "patterns": patterns})
+    return [Reading(*row) for row in rows]
 
 
 def by_photo(rows: Iterable[Reading]) -> dict[int, list[Reading]]:
@@ -147,6 +136,6 @@ def shows(rows: Sequence[Reading], term: Term, way: Way) -> bool:
     return all(places) and standing(place(places))
 
 
-def _pattern(text: str, way: Way) -> str:
+def pattern(text: str, way: Way) -> str:
     """Return what is LIKE texts in which a text stands so: of letters and digits, so nothing is escaped."""
     return {"exact": text, "prefix": f"{text}%", "contains": f"%{text}%"}[way]

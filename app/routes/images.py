@@ -31,7 +31,7 @@ from indexer.archives import Arrival, Refusal
 from indexer.database import session_scope
 from indexer.errors import ImageRejected, StorageFull
 from indexer.intake import Receipt
-from indexer.queries import Photo
+from indexer.shown import Photo
 from indexer.tables import Image
 
 router = APIRouter(prefix="/images", tags=["photos"], responses=documented(422, 503))

@@ -12,7 +12,7 @@ import pytest
 
 from app.export import CSV_COLUMNS, as_coco, as_csv
 from indexer.hits import Hit, HitBox
-from indexer.queries import Photo
+from indexer.shown import Photo
 
 
 def hit(number: int, name: str, *words: str) -> Hit:

@@ -88,15 +88,6 @@ def test_list_is_paged_and_filtered(gallery: Gallery) -> None:
     assert [image.id for image in odd_and_indexed] == [ids[1]]
 
 
-def test_what_a_result_shows_of_photos(gallery: Gallery) -> None:
-    image_id = gallery.add("coffee")
-    with session_scope(gallery.engine) as session:
-        image = queries.get_image(session, image_id=image_id)
-        photo = (image_id, image.name, "default", image.width, image.height, image.extra, image.taken_at)
-        assert queries.get_photos(session, image_ids=[image_id, 999]) == {image_id: photo}
-        assert queries.get_photos(session, image_ids=[]) == {}
-
-
 def test_proposals_are_stored_as_found(gallery: Gallery) -> None:
     image_id = gallery.add("Café Exit24")
     gallery.index_all()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from sqlalchemy import select, text
 
-from indexer import queries, transcripts
+from indexer import transcripts
 from indexer.database import session_scope
 from indexer.follower import Follower
 from indexer.query_language import Term
@@ -140,18 +140,3 @@ def test_every_lookup_uses_an_index(gallery: Gallery, way: Way, word: str, index
         session.execute(text("SET LOCAL enable_seqscan = off"))
         plan = session.connection().exec_driver_sql(f"EXPLAIN {compiled}", compiled.params).scalars().all()
     assert any(index in line for line in plan)
-
-
-def test_regions_that_are_asked_for_are_there_besides_those_that_read_so(gallery: Gallery) -> None:
-    image_id = gallery.add("shop coffee tea")
-    gallery.index_all()
-    options = {"texts": ["coffee"], "way": "exact", "version": gallery.encoder.version}
-    with session_scope(gallery.engine) as session:
-        _, coffee, tea = queries.list_proposals(session, image_id=image_id)
-        asked = {"image_ids": [image_id], "besides": [tea.id, 999, coffee.id], **options}
-        found = transcripts.readings(session, **asked)
-        assert transcripts.readings(session, image_ids=[image_id], **options) == found[:1]
-        nothing = transcripts.readings(session, image_ids=[], **options)
-    assert [row.proposal_id for row in found] == [coffee.id, tea.id]
-    assert found[1] == (image_id, tea.id, tea.box, tea.quad, "tea", "tea")
-    assert nothing == []
