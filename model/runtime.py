@@ -25,6 +25,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 MOST_STREAMS = 4  # each takes the room of a photo at work; more threads work on one photo together
 _CACHED = "network.xml"
+# The first call makes a table; threads that want it at once would wait for each other and hold Python's lock.
+ov.Type.f32.to_dtype()
 
 
 def choose(device: str) -> tuple[torch.device, Engine]:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -42,6 +44,38 @@ def test_openvino_and_torch_agree_at_sizes_never_seen() -> None:
         x = torch.randn(rows, 4)
         for ours, theirs in zip(compiled(x), module(x), strict=True):
             assert torch.allclose(ours, theirs, atol=1e-5)
+
+
+FIRST_CALLS = """
+import os, sys, threading
+import torch
+from model import runtime
+module = torch.nn.Linear(4, 3).eval().requires_grad_(False)
+ready = runtime.Compiled(
+    module, [torch.zeros(1, 4)], device=torch.device("cpu"), engine="openvino", threads=4, streams=4,
+    ready={ready!r}
+)
+sys.setswitchinterval(1e-6)
+barrier = threading.Barrier(4)
+threads = [
+    threading.Thread(target=lambda: (barrier.wait(), ready(torch.ones(2, 4))), daemon=True) for _ in range(4)
+]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join(20)
+os._exit(any(thread.is_alive() for thread in threads))
+"""
+
+
+def test_first_calls_at_once_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    module = nn.Linear(4, 3).eval().requires_grad_(False)
+    network = runtime.convert(module, [torch.zeros(1, 4)])
+    runtime._keep(network, tmp_path / "kept")
+    ready = tuple((tmp_path / "kept" / f"network.{kind}").read_bytes() for kind in ("xml", "bin"))
+    for _ in range(3):  # without care two in three never end
+        command = [sys.executable, "-c", FIRST_CALLS.format(ready=ready)]
+        assert subprocess.run(command, timeout=100, check=False).returncode == 0
 
 
 def test_calls_at_once_do_not_mix_their_results() -> None:
