@@ -73,7 +73,7 @@ def test_first_calls_at_once_do_not_wait_for_each_other(tmp_path: Path) -> None:
     network = runtime.convert(module, [torch.zeros(1, 4)])
     runtime._keep(network, tmp_path / "kept")
     ready = tuple((tmp_path / "kept" / f"network.{kind}").read_bytes() for kind in ("xml", "bin"))
-    for _ in range(3):  # without care two in three never end
+    for _ in range(3):  # without care most of them never end
         command = [sys.executable, "-c", FIRST_CALLS.format(ready=ready)]
         assert subprocess.run(command, timeout=100, check=False).returncode == 0
 
