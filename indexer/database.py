@@ -147,7 +147,7 @@ def reading_scope(engine: Engine) -> Iterator[Session]:
         DatabaseUnavailable: Postgres cannot be reached, or gave up in the middle.
     """
     unbegun = engine.execution_options(isolation_level="AUTOCOMMIT")
-    with driver_errors(), Session(unbegun, expire_on_commit=False) as session:
+    with driver_errors(), Session(unbegun) as session:
         yield session
 
 

@@ -117,11 +117,7 @@ def _hits(session: Session, page: Page, embeddings: Embeddings, version: str) ->
     )
     photos = [photo for photo in page.photos if photo.image_id in there]
     proposals = {row.proposal_id: row for _, rows in there.values() for row in rows}
-    read = {
-        image_id: [row for row in rows if any(reads(row.folded, text, page.way) for text in texts)]
-        for image_id, (_, rows) in there.items()
-    }
-    chosen = [_choose(photo, read[photo.image_id], page) for photo in photos]
+    chosen = [_choose(photo, there[photo.image_id][1], page) for photo in photos]
     scores = [pair for of_photo in chosen for regions in of_photo.values() for pair in regions.items()]
     vectors = queries.get_vectors(session, proposal_ids=[key for key, score in scores if score is None])
     found = []
@@ -134,11 +130,11 @@ def _hits(session: Session, page: Page, embeddings: Embeddings, version: str) ->
             counts_first = [key for key, _ in photo.regions[word][:1]]
             order = sorted(known, key=lambda key: (key not in counts_first, -known[key], key))
             boxes.append([_box(word, proposals[key], known[key], page.way) for key in order])
-        rows = read[photo.image_id]
+        image, rows = there[photo.image_id]
         of_terms = [transcripts.shows(rows, term, page.way) for term in page.query.terms]
         rest = sorted((box for of_word in boxes for box in of_word[1:]), key=lambda box: -box.score)
         kind: Kind = "exact" if all(of_terms) else "similar"
-        found.append(Hit(there[photo.image_id][0], photo.score, kind, [*(b[0] for b in boxes if b), *rest]))
+        found.append(Hit(image, photo.score, kind, [*(b[0] for b in boxes if b), *rest]))
     return found
 
 
