@@ -118,6 +118,7 @@ def worker() -> None:
             stop=stop,
             batch_size=settings.batch_size,
             max_pixels=settings.max_pixels,
+            hang_seconds=engine.HANG_SECONDS,
         )
 
 

@@ -1,5 +1,6 @@
 """The worker: claims queued photos, indexes them, and keeps its claims alive, until it is told to stop."""
 
+import faulthandler
 import logging
 import os
 import socket
@@ -34,6 +35,8 @@ LEASE_SECONDS = 30.0
 TARGET_BATCH_SECONDS = 5.0
 # Of one batch; two are in memory at a time, 3 bytes a pixel.
 BATCH_PIXELS = 64_000_000
+# Far longer than any step: a photo that is decoded, a batch in the network, a database that does not answer.
+HANG_SECONDS = 300.0
 TIDY_SECONDS = 24 * 3600.0
 ORPHAN_SECONDS = 3600.0
 
@@ -51,6 +54,7 @@ def run(
     decoders: int = 2,
     lease_seconds: float = LEASE_SECONDS,
     poll_seconds: float = 1.0,
+    hang_seconds: float | None = None,
 ) -> None:
     """Index photos until `stop` is set; then finish the batch, release the rest, and return.
 
@@ -66,6 +70,8 @@ def run(
         decoders: processes that decode the next batch while the network works on this one.
         lease_seconds: how long after a crash its photos wait, at most; renewed at a third of it.
         poll_seconds: how often to look without a notification.
+        hang_seconds: end this process, with a traceback, when no step is done for so long: another one takes
+            over what it holds. Its claims are kept alive meanwhile, so nobody else would see it.
     """
     engine = create_engine(database_url, pool_size=3)
     owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
@@ -79,8 +85,10 @@ def run(
         ):
             decode = partial(pipeline.prepare, blobs, sandbox, max_pixels=max_pixels)
             worker = _Worker(engine, encoder, blobs, pool, decode, stop, owner, batch_size, lease_seconds)
+            worker.hang_seconds = hang_seconds
             worker.loop(poll_seconds)
     finally:
+        faulthandler.cancel_dump_traceback_later()
         ended.set()
         heartbeat.join()
         with suppress(DatabaseUnavailable), session_scope(engine) as session:
@@ -118,9 +126,16 @@ class _Worker:
     seconds_per_photo: float = TARGET_BATCH_SECONDS / 2  # cautious until measured
     registered: bool = False
     tidy_at: float = 0.0  # of the monotonic clock
+    hang_seconds: float | None = None
+
+    def step(self) -> None:
+        """Note that something was done; runs without Python's lock, which what hangs may hold."""
+        if self.hang_seconds is not None:
+            faulthandler.dump_traceback_later(self.hang_seconds, exit=True)
 
     def loop(self, poll_seconds: float) -> None:
         for _ in listen(self.engine.url, QUEUE_CHANNEL, self.stop, poll_seconds=poll_seconds):
+            self.step()
             try:
                 self.prepare_database()
                 self.index_all()
@@ -179,7 +194,11 @@ class _Worker:
 
     def index(self, decoding: Sequence[Decoding]) -> None:
         started = time.perf_counter()
-        batch = [future.result() for future in decoding]
+        batch = []
+        for future in decoding:
+            self.step()
+            batch.append(future.result())
+        self.step()
         result = pipeline.index_batch(self.engine, self.encoder, batch, owner=self.owner)
         if result.out_of_memory:
             self.batch_size = max(1, self.batch_size // 2)
@@ -206,7 +225,9 @@ class _Worker:
             changes.prune(session)
         dropped = True
         while dropped and not self.stop.is_set():
+            self.step()
             with session_scope(self.engine) as session:
                 dropped = versions.drop_superseded(session) > 0
+        faulthandler.cancel_dump_traceback_later()  # takes as long as there are files
         pipeline.sweep(self.engine, self.blobs, older_than_seconds=ORPHAN_SECONDS)
         self.tidy_at = time.monotonic() + TIDY_SECONDS

@@ -179,10 +179,10 @@ def test_orphans_and_old_lines_go_when_there_is_nothing_else_to_do(
         _wait(_all(gallery, "indexed", 1))
 
 
-# Keeps a worker running in a child process and writes its pid. The worker ends without a word when it sees
-# what the last argument says. It is forked, because importing everything anew takes seconds.
+# Keeps a worker running in a child process and writes its pid. When it sees a certain text, the worker ends
+# without a word, or hangs. It is forked, because importing everything anew takes seconds.
 PROGRAM = """
-import os, sys, threading
+import os, re, sys, threading, time
 from pathlib import Path
 from typing import IO
 from indexer import worker
@@ -193,25 +193,37 @@ class Mortal(RandomEncoder):
     def _read(self, picture):
         found = super()._read(picture)
         if sys.argv[3] in found.transcripts:
-            os._exit(9)
+            {"end": end, "sleep": sleep, "hold": hold}[sys.argv[5]]()
         return found
+
+def end():
+    os._exit(9)
+
+def sleep():
+    time.sleep(1000)
+
+def hold():  # Python's lock: no other thread goes on
+    re.match("(a+)+$", "a" * 40 + "b")
 
 while True:
     pid = os.fork()
     if pid == 0:
         worker.run(sys.argv[1], Mortal(), BlobStore(Path(sys.argv[2])), stop=threading.Event(),
-                   lease_seconds=float(sys.argv[4]), poll_seconds=0.05)
+                   lease_seconds=float(sys.argv[4]), poll_seconds=0.05,
+                   hang_seconds=None if sys.argv[5] == "end" else 2)
     print(pid, flush=True)
     os.waitpid(pid, 0)
 """
 
 
 @contextmanager
-def _supervised(gallery: Gallery, deadly: str = "?", lease_seconds: float = 0.3) -> Iterator[IO[str]]:
+def _supervised(
+    gallery: Gallery, deadly: str = "?", lease_seconds: float = 0.3, way: str = "end"
+) -> Iterator[IO[str]]:
     """Keep a worker alive; yield a file of the pids that it had, one after the other."""
     url = gallery.engine.url.render_as_string(hide_password=False)
     root = gallery.blobs.path("a" * 64).parents[3]
-    command = [sys.executable, "-c", PROGRAM, url, str(root), deadly, str(lease_seconds)]
+    command = [sys.executable, "-c", PROGRAM, url, str(root), deadly, str(lease_seconds), way]
     with subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -222,12 +234,18 @@ def _supervised(gallery: Gallery, deadly: str = "?", lease_seconds: float = 0.3)
             os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("lease_seconds", [0.3, 1000])  # the next one on the machine need not wait for it
-def test_photo_that_ends_its_worker_is_given_up_and_no_other(gallery: Gallery, lease_seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("way", "lease_seconds"),
+    # The next one on the machine need not wait for the lease.
+    [("end", 0.3), ("end", 1000), ("sleep", 1000), ("hold", 1000)],
+)
+def test_photo_that_ends_or_stops_its_worker_is_given_up_and_no_other(
+    gallery: Gallery, way: str, lease_seconds: float
+) -> None:
     ids = [gallery.add(f"word{number}") for number in range(3)]
     deadly = gallery.add("deadly")
-    with _supervised(gallery, "deadly", lease_seconds) as pids:
-        _wait(lambda: gallery.statuses() == {**dict.fromkeys(ids, "indexed"), deadly: "failed"}, 30)
+    with _supervised(gallery, "deadly", lease_seconds, way) as pids:
+        _wait(lambda: gallery.statuses() == {**dict.fromkeys(ids, "indexed"), deadly: "failed"}, 60)
         # One ended with a batch, and three with the photo alone; the last one is idle.
         assert len({pids.readline() for _ in range(2 + queue.MAX_CRASHES)}) == 2 + queue.MAX_CRASHES
     assert gallery.image(deadly).reason == queue.CRASH_REASON
