@@ -261,7 +261,8 @@ def split(vectors: Vectors, basis: Vectors) -> tuple[Vectors, Vectors]:
 def split_query(query: Vectors, basis: Vectors) -> QueryParts:
     """Return what bounds the products of vectors with a query (D,), see `split`."""
     size, steps, length = len(basis), _steps(basis), float(np.linalg.norm(query))
-    parts = basis @ query
+    # BLAS would share this out among all processors, and then wait for one that does something else.
+    parts = np.einsum("bd,d->b", basis, query)
     # Of right angles; the difference of squares may be a little below what it should be.
     rest = np.sqrt(max(length**2 - float(parts @ parts), 0)) + ROUNDING**0.5 * length
     rest *= steps / REST_STEPS

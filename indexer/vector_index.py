@@ -186,6 +186,7 @@ class FaissIndex:
         return [self._search(query, limit, allowed) for query in queries]
 
     def _search(self, query: Vectors, limit: int, allowed: Ids | None) -> list[Match]:
+        faiss.omp_set_num_threads(1)  # of this thread, as of the pool's: a team waits for its slowest
         with self._lock.read():
             found = [(segment, mask) for segment, mask in self._masks(allowed) if mask.any()]
             leading = self._leading(found, query, limit)
