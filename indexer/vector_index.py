@@ -38,7 +38,7 @@ MAX_DEAD_SHARE = 0.1
 # Bounds pay only where they leave few images.
 MAX_LEFT_SHARE = 0.5
 # Rows of a segment whose bounds are looked at, and how many times as many if those do not tell.
-FIRST_ROWS, ROWS_AN_IMAGE, MORE_ROWS = 64, 10, 8
+FIRST_ROWS, ROWS_AN_IMAGE, MORE_ROWS = 64, 20, 8
 # How many times as many rows as images are wanted are scored first, to know what the last of the best holds.
 FIRST_ROWS_AN_IMAGE = 4
 
