@@ -7,7 +7,6 @@ database stores it, and a float32 query. The index is a copy: it can be built af
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -190,9 +189,7 @@ class FaissIndex:
         with self._lock.read():
             found = [(segment, mask) for segment, mask in self._masks(allowed) if mask.any()]
             leading = self._leading(found, query, limit)
-            images = self._best_of_all(found, query, limit) if leading is None else leading
-            halves = images[: len(images) // 2], images[len(images) // 2 :]
-            return list(chain(*self._pool.map(lambda half: matches(query, half), halves)))
+            return matches(query, self._best_of_all(found, query, limit) if leading is None else leading)
 
     def _best_of_all(self, found: Found, query: Vectors, limit: int) -> Places:
         """Return the best `limit` images, those without text last."""

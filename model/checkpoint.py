@@ -15,6 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from model import transforms
+from model.legibility import Legibility
 from model.paper.network import PaperConfig, PaperNetwork
 from model.retriever import Retriever, RetrieverConfig
 from model.runtime import Converted
@@ -63,6 +65,17 @@ class Checkpoint:
     def longer_side(self) -> int:
         """Size in pixels at which photos are searched for words unless somebody wishes for another."""
         return int(self.card.get("longer_side", LONGER_SIDE))
+
+    @property
+    def squeeze(self) -> float:
+        """By how much words may be made narrower to be read, see `transforms.crop_width`."""
+        return float(self.card.get("squeeze", transforms.SQUEEZE))
+
+    @property
+    def legibility(self) -> Legibility | None:
+        """How regions are judged by what was read there; by the detector's score alone if there is none."""
+        values = self.card.get("legibility")
+        return Legibility(**{**values, "weights": tuple(values["weights"])}) if values else None
 
     @property
     def retriever(self) -> Retriever:

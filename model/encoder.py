@@ -17,6 +17,7 @@ from model import checkpoint, runtime, stages
 from model.charset import Charset
 from model.embedder import stretch_words
 from model.finder import Finder
+from model.legibility import Spelling
 from model.paper.finder import PaperFinder
 from model.photo import Proposals, Search, unit
 from model.retriever import Retriever
@@ -66,7 +67,7 @@ class Encoder:
             threads: Processor threads; all cores by default.
             longer_sides: Sizes at which photos are searched for words; several are pooled; the checkpoint's
                 own by default.
-            min_score: Detector score below which a region is no proposal; the checkpoint's own by default.
+            min_score: Detector score below which a region is not read; the checkpoint's own by default.
             max_proposals: At most so many proposals a photo.
             cache_dir: Folder for converted networks; without it every start takes some seconds longer.
 
@@ -93,7 +94,9 @@ class Encoder:
             max_proposals=max_proposals,
             # A processor gains nothing from several photos at once, a GPU does.
             batch=8 if self._device.type == "cuda" else 1,
+            squeeze=loaded.squeeze,
         )
+        self._legibility = loaded.legibility
         self._photos = self._photo_side(options)
 
     def _photo_side(self, options: Search) -> PhotoSide:
@@ -138,7 +141,21 @@ class Encoder:
             The proposals of each photo, in the order of the photos.
         """
         with self._lock:
-            return self._photos.encode(images)
+            found = self._photos.encode(images)
+        if self._legibility is None:
+            return found
+        return list(map(self._legibility.judged, found, self.spell(found)))
+
+    def spell(self, found: Sequence[Proposals]) -> list[Spelling]:
+        """Return what was read in the regions of photos, folded, with its embeddings."""
+        read = [[self.charset.fold(text) for text in proposals.transcripts] for proposals in found]
+        words = sorted({text for of_photo in read for text in of_photo} - {""})
+        known = dict(zip(words, self.encode_texts(words), strict=True))
+        known[""] = np.zeros(self.dimension, np.float32)
+        return [
+            Spelling(texts, np.array([known[text] for text in texts], np.float32).reshape(-1, self.dimension))
+            for texts in read
+        ]
 
     def locate(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Find the text of a photo without reading it.
@@ -158,9 +175,15 @@ class Encoder:
         Args:
             image: uint8 RGB (H, W, 3).
             quads: Corners (N, 4, 2) in pixels, clockwise from the reading start.
+
+        Returns:
+            All of them, in their order.
         """
         with self._lock:
-            return self._photos.embed_quads(image, quads)
+            found = self._photos.embed_quads(image, quads)
+        if self._legibility is None:
+            return found
+        return self._legibility.spelled(found, *self.spell([found]))
 
     def _compile(
         self,

@@ -170,7 +170,8 @@ class Finder:
     def _read_new(self, photos: Sequence[WorkingPhoto]) -> None:
         """Read what was not read yet, crops of one width in common batches."""
         crops: dict[int, list[Crop]] = {}
-        for cut in self._crew.map(_cut, photos):
+        squeeze = self._options.squeeze
+        for cut in self._crew.map(lambda photo: _cut(photo, squeeze), photos):
             for crop in cut:
                 crops.setdefault(crop.pixels.shape[-1], []).append(crop)
         # The longest first, so that no one has much left when the others are done.
@@ -200,10 +201,11 @@ def _corners(parts: Parts, found: Detections, maps: list[Tensor]) -> Tensor:
     return quads
 
 
-def _cut(photo: WorkingPhoto) -> list[Crop]:
+def _cut(photo: WorkingPhoto, squeeze: float) -> list[Crop]:
     """Return what of a photo was not read yet."""
     unread = photo.unread()
-    return [Crop(photo, region, crop) for region, crop in zip(unread, photo.crops(unread), strict=True)]
+    crops = photo.crops(unread, squeeze)
+    return [Crop(photo, region, crop) for region, crop in zip(unread, crops, strict=True)]
 
 
 def _read_batch(parts: Parts, batch: Sequence[Crop], characters: str) -> None:

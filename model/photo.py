@@ -35,7 +35,7 @@ class Proposals:
     Attributes:
         boxes: float32 (N, 4) xyxy, pixels of the photo as given.
         quads: float32 (N, 4, 2), corners clockwise from the reading start.
-        scores: float32 (N,), the detector's, in [0, 1].
+        scores: float32 (N,), in [0, 1]: how likely it can be read (`legibility`), or the detector's.
         transcripts: What the reading branch reads, possibly empty.
         confidences: float32 (N,), probability of the least certain character, in [0, 1].
         embeddings: float32 (N, D), unit length.
@@ -48,6 +48,22 @@ class Proposals:
     confidences: NDArray[np.float32]
     embeddings: NDArray[np.float32]
 
+    def take(
+        self,
+        order: NDArray[np.intp],
+        scores: NDArray[np.float32],
+        embeddings: NDArray[np.float32] | None = None,
+    ) -> "Proposals":
+        """Return some regions in another order, with other scores, and embeddings if they are given."""
+        return Proposals(
+            boxes=self.boxes[order],
+            quads=self.quads[order],
+            scores=scores,
+            transcripts=[self.transcripts[index] for index in order.tolist()],
+            confidences=self.confidences[order],
+            embeddings=self.embeddings[order] if embeddings is None else embeddings,
+        )
+
 
 @dataclass(frozen=True)
 class Search:
@@ -55,15 +71,17 @@ class Search:
 
     Attributes:
         longer_sides: Sizes in pixels; what is found at several is pooled.
-        min_score: Detector score below which a region is no proposal.
+        min_score: Detector score below which a region is not read.
         max_proposals: At most so many a photo.
         batch: Photos of one size that are searched at once.
+        squeeze: Words may be made narrower by so much to be read, see `transforms.crop_width`.
     """
 
     longer_sides: tuple[int, ...]
     min_score: float
     max_proposals: int
     batch: int
+    squeeze: float = transforms.SQUEEZE
 
 
 class Reading(NamedTuple):
@@ -118,13 +136,13 @@ class WorkingPhoto:
         """Return which regions have no reading yet."""
         return [index for index, reading in enumerate(self.readings) if reading is None]
 
-    def crops(self, indices: list[int]) -> list[Tensor]:
+    def crops(self, indices: list[int], squeeze: float = transforms.SQUEEZE) -> list[Tensor]:
         """Cut regions out, of different widths: (1, 3, 48, W) each, or what `SharedMaps.crop` gives."""
         if not indices:
             return []
         wide = boxes.widen_quads(self.quads[indices], transforms.MARGIN_ALONG, transforms.MARGIN_ACROSS)
         sizes = boxes.quads_to_rotated(wide)[:, 2:4].tolist()
-        widths = [transforms.crop_width(*size) for size in sizes]
+        widths = [transforms.crop_width(width, height, squeeze) for width, height in sizes]
         if self.maps:
             return [self.maps.crop(wide[i : i + 1], width).cpu() for i, width in enumerate(widths)]
         levels = transforms.pyramid_level([height for _, height in sizes], PYRAMID_LEVELS)

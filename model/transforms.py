@@ -11,6 +11,7 @@ from torch.nn import functional as F
 SIDE_MULTIPLE = 32  # the trunk's coarsest stride
 CROP_HEIGHT = 48
 CROP_WIDTHS = (64, 96, 128, 160, 224, 320)
+SQUEEZE = 1.15
 MARGIN_ALONG, MARGIN_ACROSS = 0.1, 0.08  # of a word's height, added to its quad before cropping
 
 
@@ -38,10 +39,16 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
     return resized[0]
 
 
-def crop_width(quad_width: float, quad_height: float) -> int:
-    """Return the bucket, in pixels, for a word of these proportions at the height of a crop."""
+def crop_width(quad_width: float, quad_height: float, squeeze: float = SQUEEZE) -> int:
+    """Return the bucket, in pixels, for a word of these proportions at the height of a crop.
+
+    Args:
+        quad_width: In any unit.
+        quad_height: In the same unit.
+        squeeze: By how much the word may be made narrower: so much less to read.
+    """
     natural = quad_width / max(quad_height, 1e-6) * CROP_HEIGHT
-    return next((width for width in CROP_WIDTHS if natural <= width * 1.15), CROP_WIDTHS[-1])
+    return next((width for width in CROP_WIDTHS if natural <= width * squeeze), CROP_WIDTHS[-1])
 
 
 def crop_quads(image: Tensor, quads: Tensor, width: int, height: int = CROP_HEIGHT) -> Tensor:

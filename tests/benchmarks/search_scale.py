@@ -30,7 +30,7 @@ from tests.benchmarks import measuring
 
 GALLERY = Path(measuring.__file__).parents[2] / "app" / "gallery"
 PROPOSALS_A_PHOTO, FILLING_WORDS = 20, 3000
-TURN = 0.3  # sine of the angle by which real regions leave the space of the words
+TURN = 0.2  # sine of the angle by which real regions leave the space of the words
 SEARCHES, WARM_UP_SEARCHES, OTHERS = 1000, 50, 100
 CLIENTS = (1, 16)
 IMAGES = """COPY images (id, collection_id, sha256, name, media_type, size_bytes, width, height, status,
