@@ -51,7 +51,7 @@ class Settings(BaseSettings):
         None,
         ge=0,
         le=1,
-        description="Detector score from which a region is a proposal; the checkpoint's by default.",
+        description="Detector score from which a region is read; the checkpoint's by default.",
     )
     max_files: int = Field(1000, ge=1, description="Most files in one upload, those in zips included.")
     max_request_bytes: int = Field(256 * 2**20, ge=1, description="Largest request body in bytes.")
