@@ -143,7 +143,7 @@ class ImagePage(BaseModel):
 
 
 class ProposalOut(BaseModel):
-    """A text region: box xyxy and corners in pixels of the upright photo, detector score, what was read."""
+    """A text region: box xyxy and corners in pixels of the upright photo, how legible it is, what was read."""
 
     id: int
     box: list[float]
@@ -258,7 +258,7 @@ class QueryRegion(BaseModel):
     text: str
     box: list[float]
     quad: list[list[float]]
-    score: float = Field(description="Of the detector.")
+    score: float = Field(description="How likely a word can be read there.")
 
 
 class ImageSearchAnswer(SearchAnswer):

@@ -83,7 +83,7 @@ def photos_reading(session: Session, *, terms: Sequence[Term], way: Way, version
 
 
 def _photos(session: Session, text: str, way: Way, version: str) -> set[int]:
-    return set(session.scalars(*_lookup(text, way, version)))
+    return set(session.connection().scalars(*_lookup(text, way, version)))
 
 
 def _lookup(text: str, way: Way, version: str) -> tuple[Select[int], dict[str, Any]]:
