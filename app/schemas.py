@@ -143,7 +143,7 @@ class ImagePage(BaseModel):
 
 
 class ProposalOut(BaseModel):
-    """A text region: box xyxy and corners in pixels of the upright photo, how legible it is, what was read."""
+    """A text region: box xyxy and corners in pixels of the upright photo, its legibility, what was read."""
 
     id: int
     box: list[float]
