@@ -10,12 +10,17 @@ from typing import Any
 import httpx2
 import psycopg
 import pytest
+from hypothesis import settings
 from sqlalchemy import Engine, make_url
 
 from indexer.database import create_engine, migrate
 from indexer.embedded import EmbeddedPostgres
 from indexer.sandbox import Sandbox
 from tests.answers import check_error
+
+# How long a test takes says more about the machine than about us.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 _numbers = count()
 

@@ -145,7 +145,7 @@ class FaissFollowsExact(RuleBasedStateMachine):
 
 
 TestFaissFollowsExact = FaissFollowsExact.TestCase
-TestFaissFollowsExact.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+TestFaissFollowsExact.settings = settings(max_examples=40, stateful_step_count=25)
 
 
 def test_nothing_is_found_in_an_empty_index(index):
