@@ -44,40 +44,46 @@ def rightness(photo: Photo, found: Proposals, encoder: Encoder) -> Floats:
     return right
 
 
-def regions(encoder: Encoder, photos: list[Photo]) -> list[tuple[Photo, Proposals, Spelling]]:
-    """Return all regions of photos, and what was read there."""
+def regions(encoder: Encoder, photos: list[Photo], min_score: float) -> list[tuple[Proposals, Spelling]]:
+    """Return the regions of photos from this detector score on, and what was read there."""
     result = []
     for number, photo in enumerate(photos, start=1):
-        found = encoder.encode_images([photo.pixels()])
-        result.append((photo, found[0], encoder.spell(found)[0]))
+        (found,) = encoder.encode_images([photo.pixels()])
+        chosen = np.flatnonzero(found.scores >= min_score)
+        found = found.take(chosen, found.scores[chosen])
+        result.append((found, encoder.spell([found])[0]))
         if number % 20 == 0 or number == len(photos):
             log.info("%d of %d photos", number, len(photos))
     return result
 
 
-def fit(path: Path, photos: list[Photo], validation: list[Photo], proposals: float) -> Legibility:
+def fit(
+    encoder: Encoder, photos: list[Photo], validation: list[Photo], *, min_score: float, proposals: float
+) -> Legibility:
     """Return how to judge regions.
 
     Args:
-        path: Checkpoint without legibility: all regions are kept.
+        encoder: Reads doubtful regions too, and judges none.
         photos: To fit on.
-        validation: Other photos, of which this many regions are kept.
-        proposals: So many a photo.
+        validation: Other photos, to know from which probability on regions are kept.
+        min_score: Detector score of what will be read.
+        proposals: To be kept of each of those photos, on average.
 
     Raises:
         ValueError: no region of the photos shows a word.
     """
-    encoder = Encoder(path, min_score=DOUBTFUL)
-    seen = regions(encoder, photos)
-    observed = np.concatenate([signs(found, spelling) for _, found, spelling in seen])
-    right = np.concatenate([rightness(photo, found, encoder) for photo, found, _ in seen])
+    seen = regions(encoder, photos, DOUBTFUL)
+    observed = np.concatenate([signs(found, spelling) for found, spelling in seen])
+    pairs = zip(photos, seen, strict=True)
+    right = np.concatenate([rightness(photo, found, encoder) for photo, (found, _) in pairs])
     if not right.any():
         raise ValueError("no region of these photos shows a word that can be read")
     log.info("%d regions, %.1f %% of them right", len(right), 100 * (right > 0.5).mean())
     rule = Legibility(fitted(observed, right), 0.0, SHARE)
-    others = regions(Encoder(path), validation)
-    judged = [rule.judged(found, spelling).scores for _, found, spelling in others]
+    judged = [rule.judged(*of_photo).scores for of_photo in regions(encoder, validation, min_score)]
     scores = np.sort(np.concatenate(judged))[::-1]
+    if not len(scores):
+        raise ValueError("no region is found in the validation photos")
     last = min(len(scores), round(proposals * len(validation))) - 1
     return Legibility(rule.weights, math.floor(float(scores[last]) * 1e4) / 1e4, SHARE)
 
@@ -102,11 +108,13 @@ def main() -> None:
         card = loaded.card | {name: value for name, value in wishes.items() if value is not None}
         card.pop("legibility", None)
         photos = read_photos(given.dataset)
-        photos = photos[:: max(1, len(photos) // given.photos)][: given.photos]
+        photos = photos[:: max(1, len(photos) // max(1, given.photos))][: given.photos]
         with tempfile.TemporaryDirectory() as folder:
             bare = Path(folder) / "bare.safetensors"
             checkpoint.save(bare, loaded.network, card, loaded.extras)
-            rule = fit(bare, photos, read_photos(given.validation), given.proposals)
+            encoder, others = Encoder(bare, min_score=DOUBTFUL), read_photos(given.validation)
+            wanted = {"min_score": float(card["min_score"]), "proposals": given.proposals}
+            rule = fit(encoder, photos, others, **wanted)
     except ValueError as exc:
         parser.error(str(exc))
     checkpoint.save(given.out, loaded.network, card | {"legibility": asdict(rule)}, loaded.extras)
