@@ -84,8 +84,8 @@ def run(
             ThreadPoolExecutor(decoders, "decode") as pool,
         ):
             decode = partial(pipeline.prepare, blobs, sandbox, max_pixels=max_pixels)
-            worker = _Worker(engine, encoder, blobs, pool, decode, stop, owner, batch_size, lease_seconds)
-            worker.hang_seconds = hang_seconds
+            limits = batch_size, lease_seconds, hang_seconds
+            worker = _Worker(engine, encoder, blobs, pool, decode, stop, owner, *limits)
             worker.loop(poll_seconds)
     finally:
         faulthandler.cancel_dump_traceback_later()
@@ -123,10 +123,10 @@ class _Worker:
     owner: str
     batch_size: int
     lease_seconds: float
+    hang_seconds: float | None
     seconds_per_photo: float = TARGET_BATCH_SECONDS / 2  # cautious until measured
     registered: bool = False
     tidy_at: float = 0.0  # of the monotonic clock
-    hang_seconds: float | None = None
 
     def step(self) -> None:
         """Note that something was done; runs without Python's lock, which what hangs may hold."""

@@ -11,7 +11,7 @@ Shape legend: N regions, D numbers in an embedding.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -64,7 +64,7 @@ class Legibility:
     def spelled(self, found: Proposals, spelling: Spelling) -> Proposals:
         """Return the regions with embeddings that include the spelling."""
         mixed = unit(torch.from_numpy(found.embeddings + self.share * spelling.embeddings))
-        return found.take(np.arange(len(found.scores)), found.scores, mixed)
+        return replace(found, embeddings=mixed)
 
 
 def signs(found: Proposals, spelling: Spelling) -> Floats:

@@ -48,20 +48,15 @@ class Proposals:
     confidences: NDArray[np.float32]
     embeddings: NDArray[np.float32]
 
-    def take(
-        self,
-        order: NDArray[np.intp],
-        scores: NDArray[np.float32],
-        embeddings: NDArray[np.float32] | None = None,
-    ) -> "Proposals":
-        """Return some regions in another order, with other scores, and embeddings if they are given."""
+    def take(self, order: NDArray[np.intp], scores: NDArray[np.float32]) -> "Proposals":
+        """Return some regions in another order, with other scores."""
         return Proposals(
             boxes=self.boxes[order],
             quads=self.quads[order],
             scores=scores,
             transcripts=[self.transcripts[index] for index in order.tolist()],
             confidences=self.confidences[order],
-            embeddings=self.embeddings[order] if embeddings is None else embeddings,
+            embeddings=self.embeddings[order],
         )
 
 

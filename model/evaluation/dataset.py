@@ -12,7 +12,7 @@ from model.evaluation.layouts import folders, json_lines, matlab, svt, text_file
 from model.evaluation.layouts.pictures import is_picture
 from model.evaluation.records import Dataset, Photo, Word
 
-__all__ = ["LAYOUTS", "Dataset", "Photo", "Word", "read_dataset", "read_photos"]
+__all__ = ["LAYOUTS", "Dataset", "Photo", "Word", "read_dataset", "read_photos", "spread"]
 
 Reader = Callable[[Path, Path | None], Dataset]
 
@@ -108,3 +108,8 @@ def _layout_of_folder(folder: Path) -> str | None:
     if any(folder.glob("*.txt")):
         return text_files.recognise(folder)
     return "csvtr" if any(is_picture(path) for path in folder.glob("*/*")) else None
+
+
+def spread(photos: list[Photo], count: int) -> list[Photo]:
+    """Return so many of the photos, evenly spread."""
+    return photos[:: max(1, len(photos) // max(1, count))][:count]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from model import checkpoint, runtime, transforms
 from model.charset import Charset
 from model.embedder import stretch_words
-from model.evaluation.dataset import Photo, read_photos
+from model.evaluation.dataset import Photo, read_photos, spread
 from model.retriever import Retriever
 from model.runtime import Converted
 from model.shared import SharedMaps
@@ -133,7 +133,7 @@ def main() -> None:
         card = loaded.card | {name: value for name, value in wishes.items() if value is not None}
         side = given.longer_side or loaded.longer_side
         photos = read_photos(given.dataset)
-        some = _spread(photos, given.photos)
+        some = spread(photos, given.photos)
         detector = _detector_of(given.detector_of, loaded.retriever) if given.detector_of else None
         words = crops(some, loaded.retriever, side)
     except ValueError as exc:
@@ -162,10 +162,6 @@ def _detector_of(path: Path, retriever: Retriever) -> Converted:
     ):
         raise ValueError(f"{path.name} has no such detector in eight bits")
     return other.extras.eight_bits["detector"]
-
-
-def _spread(photos: list[Photo], count: int) -> list[Photo]:
-    return photos[:: max(1, len(photos) // count)][:count]
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from model import checkpoint
 from model.encoder import Encoder, Proposals
-from model.evaluation.dataset import Photo, read_photos
+from model.evaluation.dataset import Photo, read_photos, spread
 from model.evaluation.metrics import best_overlaps
 from model.legibility import Legibility, Spelling, fitted, signs
 
@@ -107,8 +107,7 @@ def main() -> None:
         wishes = {name: getattr(given, name) for name in ("longer_side", "min_score", "squeeze")}
         card = loaded.card | {name: value for name, value in wishes.items() if value is not None}
         card.pop("legibility", None)
-        photos = read_photos(given.dataset)
-        photos = photos[:: max(1, len(photos) // max(1, given.photos))][: given.photos]
+        photos = spread(read_photos(given.dataset), given.photos)
         with tempfile.TemporaryDirectory() as folder:
             bare = Path(folder) / "bare.safetensors"
             checkpoint.save(bare, loaded.network, card, loaded.extras)

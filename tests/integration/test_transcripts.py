@@ -101,7 +101,7 @@ def shown(gallery: Gallery, follower: Follower, query: str, **options: object) -
 words = st.sampled_from([*WORDS[:4], "abab", "bababa", "cafe"]) | st.text("abcfo", min_size=1, max_size=6)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(words, st.integers(1, 8))
 def test_a_beginning_finds_at_least_what_the_longer_word_finds(
     gallery: Gallery, photos: Follower, longer: str, length: int
