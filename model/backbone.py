@@ -23,13 +23,13 @@ class TrunkConfig:
         stem: Channels inside the stem.
         channels: Channels of each stage.
         excite: For each stage, for each of its blocks, whether it has squeeze-and-excitation.
-        stride: Stride (vertical, horizontal) between stages; the stem has 4 x 4.
+        strides: Of each stage but the first, (vertical, horizontal); the stem has 4 x 4.
     """
 
     stem: int
     channels: tuple[int, ...]
     excite: tuple[tuple[bool, ...], ...]
-    stride: tuple[int, int]
+    strides: tuple[tuple[int, int], ...]
 
 
 class Stem(nn.Module):
@@ -128,7 +128,9 @@ class Trunk(nn.Module):
         stages: list[nn.Module] = []
         previous = config.channels[0]
         for index, (channels, excite) in enumerate(zip(config.channels, config.excite, strict=True)):
-            blocks: list[nn.Module] = [Downsample(previous, channels, config.stride)] if index else []
+            blocks: list[nn.Module] = []
+            if index:
+                blocks.append(Downsample(previous, channels, config.strides[index - 1]))
             stages.append(nn.Sequential(*blocks, *(Block(channels, gate) for gate in excite)))
             previous = channels
         self.stages = nn.ModuleList(stages)

@@ -64,8 +64,10 @@ class Finder:
             columns, rows = grid_places(torch.ones(1, 5))
             features = torch.zeros(1, config.pyramid, rows.shape[1], columns.shape[1])
             look = self._compile("refiner", retriever.refiner, [features, columns, rows])
-        narrowest = torch.zeros(1, 3, transforms.CROP_HEIGHT, transforms.CROP_WIDTHS[0])
-        crop = no_crop(config.detection_trunk.stem, config.pyramid) if self._shared else narrowest
+        narrowest = torch.zeros(1, 3, config.crop_height, transforms.CROP_WIDTHS[0])
+        crop = narrowest
+        if self._shared:
+            crop = no_crop(config.detection_trunk.stem, config.pyramid, config.crop_height)
         sequence = torch.zeros(1, config.reading, config.steps)
         return Parts(
             detect=self._compile("detector", stages.Detection(retriever), [torch.zeros(1, 3, 64, 64)]),
@@ -170,8 +172,8 @@ class Finder:
     def _read_new(self, photos: Sequence[WorkingPhoto]) -> None:
         """Read what was not read yet, crops of one width in common batches."""
         crops: dict[int, list[Crop]] = {}
-        squeeze = self._options.squeeze
-        for cut in self._crew.map(lambda photo: _cut(photo, squeeze), photos):
+        height, squeeze = self._retriever.config.crop_height, self._options.squeeze
+        for cut in self._crew.map(lambda photo: _cut(photo, height, squeeze), photos):
             for crop in cut:
                 crops.setdefault(crop.pixels.shape[-1], []).append(crop)
         # The longest first, so that no one has much left when the others are done.
@@ -201,10 +203,10 @@ def _corners(parts: Parts, found: Detections, maps: list[Tensor]) -> Tensor:
     return quads
 
 
-def _cut(photo: WorkingPhoto, squeeze: float) -> list[Crop]:
+def _cut(photo: WorkingPhoto, height: int, squeeze: float) -> list[Crop]:
     """Return what of a photo was not read yet."""
     unread = photo.unread()
-    crops = photo.crops(unread, squeeze)
+    crops = photo.crops(unread, height, squeeze)
     return [Crop(photo, region, crop) for region, crop in zip(unread, crops, strict=True)]
 
 

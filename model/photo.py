@@ -131,23 +131,23 @@ class WorkingPhoto:
         """Return which regions have no reading yet."""
         return [index for index, reading in enumerate(self.readings) if reading is None]
 
-    def crops(self, indices: list[int], squeeze: float = transforms.SQUEEZE) -> list[Tensor]:
-        """Cut regions out, of different widths: (1, 3, 48, W) each, or what `SharedMaps.crop` gives."""
+    def crops(self, indices: list[int], height: int, squeeze: float = transforms.SQUEEZE) -> list[Tensor]:
+        """Cut regions out, of different widths: (1, 3, height, W) each, or what `SharedMaps.crop` gives."""
         if not indices:
             return []
         wide = boxes.widen_quads(self.quads[indices], transforms.MARGIN_ALONG, transforms.MARGIN_ACROSS)
         sizes = boxes.quads_to_rotated(wide)[:, 2:4].tolist()
-        widths = [transforms.crop_width(width, height, squeeze) for width, height in sizes]
+        widths = [transforms.crop_width(long, tall, squeeze) for long, tall in sizes]
         if self.maps:
-            return [self.maps.crop(wide[i : i + 1], width).cpu() for i, width in enumerate(widths)]
-        levels = transforms.pyramid_level([height for _, height in sizes], PYRAMID_LEVELS)
+            return [self.maps.crop(wide[i : i + 1], width, height).cpu() for i, width in enumerate(widths)]
+        levels = transforms.pyramid_level([tall for _, tall in sizes], PYRAMID_LEVELS, height)
         found: dict[int, Tensor] = {}
         for level in sorted(set(levels)):
             members = [i for i in range(len(levels)) if levels[i] == level]
             part, quads = self._around(wide[members], level)
             for width in sorted({widths[i] for i in members}):
                 alike = [place for place, i in enumerate(members) if widths[i] == width]
-                crops = torch.split(transforms.crop_quads(part, quads[alike], width), 1)
+                crops = torch.split(transforms.crop_quads(part, quads[alike], width, height), 1)
                 found |= zip([members[place] for place in alike], crops, strict=True)
         return [found[i] for i in range(len(indices))]
 

@@ -1,10 +1,11 @@
 """Reading trunk of PP-OCRv6 small: word crops to a sequence of features, and its CTC classifier.
 
 Source: PP-OCRv6 (Baidu, Apache-2.0), as shipped in the wheel `rapidocr` 3.10.0; the neck is SVTR-like
-(Du et al., IJCAI 2022). Shape legend: N crops, W crop width, S = W / 8 steps, C features a step.
+(Du et al., IJCAI 2022). Shape legend: N crops of H x W pixels, S = W / 8 steps, C features a step.
 """
 
 from itertools import pairwise
+from math import prod
 from statistics import median
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from torch.nn import functional as F
 
 from model.backbone import Trunk, TrunkConfig
 
+STEP, STEM_STRIDE = 8, 4  # pixels
 GAP, MIN_GAP = 1.8, 3  # from how many usual distances of characters, and steps, a gap divides words
 
 
@@ -59,6 +61,7 @@ class Recognizer(nn.Module):
     def __init__(self, trunk: TrunkConfig, channels: int, heads: int, classes: int) -> None:
         super().__init__()
         self.trunk = Trunk(trunk)
+        self.together = STEP // (STEM_STRIDE * prod(along for _, along in trunk.strides))
         self.shortcut = ConvNormSwish(trunk.channels[-1], channels)
         self.enter = ConvNormSwish(trunk.channels[-1], channels)
         self.local = ConvNormSwish(channels, channels, (1, 7), groups=channels)
@@ -67,7 +70,7 @@ class Recognizer(nn.Module):
         self.classifier = nn.Linear(channels, classes)
 
     def features(self, crops: Tensor) -> Tensor:
-        """Map RGB crops (N, 3, 48, W) in 0-255 to a sequence (N, W / 8, C)."""
+        """Map RGB crops (N, 3, H, W) in 0-255 to a sequence (N, W / 8, C)."""
         return self.sequence(self.trunk(self.normalised(crops))[-1])
 
     def normalised(self, crops: Tensor) -> Tensor:
@@ -75,8 +78,8 @@ class Recognizer(nn.Module):
         return crops.flip(1) / 127.5 - 1
 
     def sequence(self, last: Tensor) -> Tensor:
-        """Map the trunk's last map (N, F, 3, W / 4) to a sequence (N, W / 8, C)."""
-        pooled = F.avg_pool2d(last, (3, 2))
+        """Map the trunk's last map to a sequence (N, W / 8, C)."""
+        pooled = F.avg_pool2d(last.mean(2, keepdim=True), (1, self.together))
         x = self.enter(pooled)
         x = (x + self.local(x)).squeeze(2).transpose(1, 2)
         for block in self.blocks:
@@ -99,7 +102,7 @@ class SharedRecognizer(Recognizer):
         self.join = nn.Conv2d(seen, trunk.channels[0], 3, 1, 1)
 
     def features(self, crops: Tensor) -> Tensor:
-        """Map crops (N, seen, 12, W / 4) of the maps to a sequence (N, W / 8, C)."""
+        """Map crops (N, seen, H / 4, W / 4) of the maps to a sequence (N, W / 8, C)."""
         return self.sequence(self.trunk(self.join(crops).relu())[-1])
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from model import transforms
 from model.backbone import TrunkConfig
 from model.charset import LATIN
 from model.detector import Detector
@@ -19,10 +20,10 @@ from model.shared import seen_channels
 _GATED = (True, False)
 # PP-OCRv6 small.
 DETECTION_TRUNK = TrunkConfig(
-    stem=24, channels=(48, 96, 192, 384), excite=(_GATED, _GATED, _GATED * 2, _GATED), stride=(2, 2)
+    stem=24, channels=(48, 96, 192, 384), excite=(_GATED, _GATED, _GATED * 2, _GATED), strides=((2, 2),) * 3
 )
 READING_TRUNK = TrunkConfig(
-    stem=48, channels=(96, 192, 384), excite=((True, False, False), _GATED * 3, _GATED), stride=(2, 1)
+    stem=48, channels=(96, 192, 384), excite=((True, False, False), _GATED * 3, _GATED), strides=((2, 1),) * 2
 )
 
 
@@ -35,6 +36,7 @@ class RetrieverConfig:
         characters: Characters of the transcripts, in the classifier's order after the blank.
         steps: T, length of an embedding in time.
         channels: C, numbers a step.
+        crop_height: Rows in which a word is read.
         refining: Channels of the second look at proposals; 0: there is none.
         shared: Whether words are read in the detector's maps (preset `joint`), not in crops of the photo.
     """
@@ -46,6 +48,7 @@ class RetrieverConfig:
     hidden: int = 256
     pyramid: int = 96
     reading: int = 120
+    crop_height: int = transforms.CROP_HEIGHT
     heads: int = 8
     refining: int = 0
     shared: bool = False
@@ -65,7 +68,7 @@ class RetrieverConfig:
                 stem=values[name]["stem"],
                 channels=tuple(values[name]["channels"]),
                 excite=tuple(tuple(stage) for stage in values[name]["excite"]),
-                stride=(values[name]["stride"][0], values[name]["stride"][1]),
+                strides=_strides(values[name]),
             )
             for name in ("detection_trunk", "reading_trunk")
         }
@@ -74,6 +77,12 @@ class RetrieverConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         return asdict(self)
+
+
+def _strides(trunk: dict[str, Any]) -> tuple[tuple[int, int], ...]:
+    # The first files have one for all stages.
+    strides = trunk.get("strides") or [trunk["stride"]] * (len(trunk["channels"]) - 1)
+    return tuple((down, along) for down, along in strides)
 
 
 def _recognizer(config: RetrieverConfig) -> Recognizer:

@@ -16,7 +16,6 @@ from torch.nn import functional as F
 from model import boxes, transforms
 
 STRIDE = 4  # of what is cut out; the first map has two rows and columns for one of it
-ROWS = transforms.CROP_HEIGHT // STRIDE
 
 
 def seen_channels(first: int, pyramid: int) -> int:
@@ -24,9 +23,11 @@ def seen_channels(first: int, pyramid: int) -> int:
     return (STRIDE // 2) ** 2 * first + pyramid
 
 
-def no_crop(first: int, pyramid: int) -> Tensor:
-    """Return an empty crop, of the narrowest width, for maps of so many channels."""
-    return torch.zeros(1, seen_channels(first, pyramid), ROWS, transforms.CROP_WIDTHS[0] // STRIDE)
+def no_crop(first: int, pyramid: int, height: int) -> Tensor:
+    """Return an empty crop, of this height and the narrowest width, for maps of so many channels."""
+    return torch.zeros(
+        1, seen_channels(first, pyramid), height // STRIDE, transforms.CROP_WIDTHS[0] // STRIDE
+    )
 
 
 class SharedMaps:
@@ -44,29 +45,30 @@ class SharedMaps:
         self._pyramid = [level.float() for level in pyramid]
         self._ratio = ratio
 
-    def crop(self, quads: Tensor, width: int) -> Tensor:
+    def crop(self, quads: Tensor, width: int, height: int = transforms.CROP_HEIGHT) -> Tensor:
         """Cut words out, upright; differentiable in the maps.
 
         Args:
             quads: Corners (N, 4, 2).
             width: W.
+            height: H, of a crop in pixels.
 
         Returns:
-            (N, 4 F + C, 12, W / 4); beyond the edge the border is repeated.
+            (N, 4 F + C, H / 4, W / 4); beyond the edge the border is repeated.
         """
         quads = quads.to(self._ratio) * self._ratio
         heights = boxes.quads_to_rotated(quads)[:, 3].tolist()
-        levels = transforms.pyramid_level(heights, len(self._pyramid))
+        levels = transforms.pyramid_level(heights, len(self._pyramid), height)
         order = sorted(range(len(levels)), key=levels.__getitem__)
         groups = [[index for index in order if levels[index] == level] for level in sorted(set(levels))]
-        cut = [self._crop(quads[members], width, levels[members[0]]) for members in groups]
+        cut = [self._crop(quads[members], width, height, levels[members[0]]) for members in groups]
         back = torch.tensor(order, device=quads.device).argsort()
         return torch.cat(cut)[back]
 
-    def _crop(self, quads: Tensor, width: int, level: int) -> Tensor:
+    def _crop(self, quads: Tensor, width: int, height: int, level: int) -> Tensor:
         while len(self._first) <= level:
             self._first.append(F.avg_pool2d(self._first[-1], 2, ceil_mode=True))
         quads = quads / (STRIDE * 2**level)
-        fine = transforms.crop_quads(self._first[level], 2 * quads, 2 * width // STRIDE, 2 * ROWS)
-        coarse = transforms.crop_quads(self._pyramid[level], quads, width // STRIDE, ROWS)
+        fine = transforms.crop_quads(self._first[level], 2 * quads, 2 * width // STRIDE, 2 * height // STRIDE)
+        coarse = transforms.crop_quads(self._pyramid[level], quads, width // STRIDE, height // STRIDE)
         return torch.cat([F.pixel_unshuffle(fine, 2), coarse], dim=1)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 SIDE_MULTIPLE = 32  # the trunk's coarsest stride
-CROP_HEIGHT = 48
+CROP_HEIGHT = 48  # of a reader that says no other; widths are those of words of this height
 CROP_WIDTHS = (64, 96, 128, 160, 224, 320)
 SQUEEZE = 1.15
 MARGIN_ALONG, MARGIN_ACROSS = 0.1, 0.08  # of a word's height, added to its quad before cropping
@@ -40,7 +40,7 @@ def resize(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def crop_width(quad_width: float, quad_height: float, squeeze: float = SQUEEZE) -> int:
-    """Return the bucket, in pixels, for a word of these proportions at the height of a crop.
+    """Return the width of a crop, in pixels, for a word of these proportions.
 
     Args:
         quad_width: In any unit.
@@ -100,7 +100,7 @@ def _cross(first: Tensor, second: Tensor) -> Tensor:
     return first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0]
 
 
-def pyramid_level(quad_heights: Sequence[float], levels: int) -> list[int]:
+def pyramid_level(quad_heights: Sequence[float], levels: int, crop_height: int = CROP_HEIGHT) -> list[int]:
     """Return for each word how often the picture should be halved before it is cropped.
 
     A crop that shrinks a word more than twice would skip pixels.
@@ -108,7 +108,7 @@ def pyramid_level(quad_heights: Sequence[float], levels: int) -> list[int]:
     result = []
     for height in quad_heights:
         level = 0
-        while level < levels - 1 and height / 2**level > 2 * CROP_HEIGHT:
+        while level < levels - 1 and height / 2**level > 2 * crop_height:
             level += 1
         result.append(level)
     return result

@@ -58,13 +58,14 @@ def _size(pixels: Tensor, longer_side: int) -> tuple[int, int]:
 @torch.inference_mode()
 def crops(photos: list[Photo], retriever: Retriever, longer_side: int) -> Inputs:
     """Return what the reader gets for the readable words of photos, searched at this size."""
-    charset, found = Charset(retriever.config.charset), []
+    charset, height = Charset(retriever.config.charset), retriever.config.crop_height
+    found: Inputs = []
     for photo in photos:
         words = [word for word in photo.words if word.text and not word.ignore]
         quads = torch.tensor(np.array([word.quad for word in words], np.float32).reshape(-1, 4, 2))
         regions = Regions(quads, [word.text or "" for word in words])
         for group, _ in (
-            cut(_source(_pixels(photo), retriever, longer_side), regions, charset) if words else []
+            cut(_source(_pixels(photo), retriever, longer_side), regions, charset, height) if words else []
         ):
             found += [crop[None].numpy() for crop in group]
     return found

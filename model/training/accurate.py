@@ -181,11 +181,11 @@ def step_losses(
     losses = finding_losses(retriever, batch, maps, raw, settings, rng)
     if {"similarity", "reader"} & set(settings.parts):
         regions = shown_regions(batch.views, raw, settings, rng)
-        charset = Charset(retriever.config.charset)
+        charset, height = Charset(retriever.config.charset), retriever.config.crop_height
         groups = [
             crops
             for image, found in zip(images, regions, strict=True)
-            for crops in cut(image, found, charset)
+            for crops in cut(image, found, charset, height)
         ]
         groups += word_crops(retriever, words, settings, rng)
         losses |= region_losses(retriever, merge(groups), settings, rng)
@@ -239,7 +239,7 @@ def word_crops(
 ) -> list[Crops]:
     """Return random crops out of data sets of words."""
     chosen = rng.integers(len(words), size=settings.word_crops if words else 0).tolist()
-    return crops_of([words[index] for index in chosen], Charset(retriever.config.charset), settings, rng)
+    return crops_of([words[index] for index in chosen], retriever.config, settings, rng)
 
 
 def region_losses(

@@ -90,7 +90,11 @@ class JointTask(AccurateTask):
 
     def _groups(self, sources: Tensor | list[SharedMaps], regions: list[Regions]) -> list[Crops]:
         return merge(
-            [crops for i, found in enumerate(regions) for crops in cut(sources[i], found, self._charset)]
+            [
+                crops
+                for i, found in enumerate(regions)
+                for crops in cut(sources[i], found, self._charset, self._teacher.config.crop_height)
+            ]
         )
 
     @torch.no_grad()
@@ -109,7 +113,8 @@ class JointTask(AccurateTask):
             quad = torch.from_numpy(view.quads[index : index + 1]).to(image.device)
             wide = boxes.widen_quads(quad, transforms.MARGIN_ALONG, transforms.MARGIN_ACROSS)
             width = transforms.crop_width(*boxes.quads_to_rotated(wide)[0, 2:4].tolist())
-            _, logits = self._teacher.recognizer(transforms.crop_quads(image, wide, width))
+            crop = transforms.crop_quads(image, wide, width, self._teacher.config.crop_height)
+            _, logits = self._teacher.recognizer(crop)
             reading = read(logits.float(), self._teacher.config.characters)[0]
             if reading.confidence >= SURE and self._charset.fold(reading.text):
                 texts[index] = reading.text

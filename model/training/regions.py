@@ -13,7 +13,7 @@ from model.detector import activate, select
 from model.shared import SharedMaps
 from model.training.augment import View
 
-# (n, 3, 48, W) in 0-255, or (n, C, 12, W / 4) of the detector's maps; and what they say
+# (n, 3, H, W) in 0-255, or (n, C, H / 4, W / 4) of the detector's maps; and what they say
 Crops = tuple[Tensor, list[str]]
 SAME_WORD, NO_WORD = 0.5, 0.2  # overlap from which a proposal shows a word, and below which it shows none
 WHOLE, PART = 0.7, 0.3  # share of a word inside a proposal from which it says it, and above which it cuts it
@@ -118,7 +118,7 @@ def _line(quad: Tensor, words: Tensor, numbers: list[int], view: View) -> str | 
     return " ".join(str(texts[index]) for index in (from_start @ along).argsort().tolist())
 
 
-def cut(source: Tensor | SharedMaps, regions: Regions, charset: Charset) -> list[Crops]:
+def cut(source: Tensor | SharedMaps, regions: Regions, charset: Charset, height: int) -> list[Crops]:
     """Return crops of regions and what they say, in groups of one width.
 
     Texts that lose all characters in folding are left out; no text is not.
@@ -127,6 +127,7 @@ def cut(source: Tensor | SharedMaps, regions: Regions, charset: Charset) -> list
         source: An image (3, H, W) in 0-255, or the detector's maps of it.
         regions: In pixels of the image.
         charset: To fold by.
+        height: Of the crops, in pixels.
     """
     usable = [i for i, text in enumerate(regions.texts) if not text or charset.fold(text)]
     wide = boxes.widen_quads(regions.quads, transforms.MARGIN_ALONG, transforms.MARGIN_ACROSS)
@@ -136,9 +137,9 @@ def cut(source: Tensor | SharedMaps, regions: Regions, charset: Charset) -> list
         groups.setdefault(transforms.crop_width(*sizes[index]), []).append(index)
     return [
         (
-            source.crop(wide[members], width)
+            source.crop(wide[members], width, height)
             if isinstance(source, SharedMaps)
-            else transforms.crop_quads(source, wide[members].to(source.device), width),
+            else transforms.crop_quads(source, wide[members].to(source.device), width, height),
             [regions.texts[i] for i in members],
         )
         for width, members in sorted(groups.items())

@@ -11,7 +11,7 @@ from torch import Tensor
 from model import runtime, transforms
 from model.charset import Charset
 from model.evaluation.dataset import Photo
-from model.retriever import Retriever
+from model.retriever import Retriever, RetrieverConfig
 from model.stages import Reading
 from model.training.optimizing import autocast
 from model.training.regions import Crops, Regions, cut, jittered, merge
@@ -30,17 +30,18 @@ class Sequences(NamedTuple):
 
 
 def crops_of(
-    words: Sequence[Photo], charset: Charset, settings: Settings, rng: np.random.Generator
+    words: Sequence[Photo], config: RetrieverConfig, settings: Settings, rng: np.random.Generator
 ) -> list[Crops]:
     """Return crops of single words, their corners moved at random, in groups of one width."""
     groups: list[Crops] = []
+    charset = Charset(config.charset)
     for photo in words:
         pixels, word = photo.pixels(), photo.words[0]
         if settings.degrade:
             pixels = np.asarray(degrade(rng, Image.fromarray(pixels)))
         image = torch.tensor(pixels, device=settings.device).permute(2, 0, 1).float()
         quads = jittered(rng, torch.from_numpy(word.quad[None]), settings.jitter)
-        groups += cut(image, Regions(quads, [word.text or ""]), charset)
+        groups += cut(image, Regions(quads, [word.text or ""]), charset, config.crop_height)
     return merge(groups)
 
 
@@ -55,14 +56,14 @@ def read_all(retriever: Retriever, words: Sequence[Photo], settings: Settings) -
         return Sequences(*torch.load(kept, weights_only=True))
     charset, rng = Charset(retriever.config.charset), np.random.default_rng((settings.seed, 2))
     device, engine = runtime.choose(settings.device)
-    example = torch.zeros(1, 3, transforms.CROP_HEIGHT, transforms.CROP_WIDTHS[0])
+    example = torch.zeros(1, 3, retriever.config.crop_height, transforms.CROP_WIDTHS[0])
     read = runtime.Compiled(
         Reading(retriever), [example], device=device, engine=engine, threads=settings.threads
     )
     features: list[Tensor] = []
     texts: list[str] = []
     for start in range(0, len(words), READ_TOGETHER):
-        for crops, said in crops_of(words[start : start + READ_TOGETHER], charset, settings, rng):
+        for crops, said in crops_of(words[start : start + READ_TOGETHER], retriever.config, settings, rng):
             features.append(read(crops)[0].half().cpu())
             texts += [charset.fold(text) for text in said]
     if not texts:

@@ -9,10 +9,10 @@ from model.backbone import TrunkConfig
 from model.retriever import Retriever, RetrieverConfig
 
 TINY_TRUNK = TrunkConfig(
-    stem=4, channels=(4, 4, 8, 8), excite=((True,), (False,), (True,), (False,)), stride=(2, 2)
+    stem=4, channels=(4, 4, 8, 8), excite=((True,), (False,), (True,), (False,)), strides=((2, 2),) * 3
 )
 TINY_READING_TRUNK = TrunkConfig(
-    stem=4, channels=(8, 8, 8), excite=((True,), (False,), (True,)), stride=(2, 1)
+    stem=4, channels=(8, 8, 8), excite=((True,), (False,), (True,)), strides=((2, 1),) * 2
 )
 
 

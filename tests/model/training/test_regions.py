@@ -91,7 +91,7 @@ def test_crops_are_grouped_by_width() -> None:
     image[:, 10:34, 10:90] = 200
     quads = torch.from_numpy(view((10, 10, "", False), (10, 10, "", False), (0, 0, "", False)).quads)
     quads[2, 1:3, 0] = 200
-    groups = cut(image, Regions(quads, ["One", "!!", ""]), Charset())
+    groups = cut(image, Regions(quads, ["One", "!!", ""]), Charset(), 48)
     assert [(tuple(crops.shape), texts) for crops, texts in groups] == [
         ((1, 3, 48, 128), ["One"]),
         ((1, 3, 48, 320), [""]),

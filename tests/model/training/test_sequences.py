@@ -26,7 +26,7 @@ def test_all_words_are_read_as_they_are_in_every_step(
     read = read_all(network, words, chosen)
     assert len(read.texts) == len(read.features) == len(words)
     charset = Charset(network.config.charset)
-    for crops, texts in crops_of(words, charset, chosen, np.random.default_rng(0)):
+    for crops, texts in crops_of(words, network.config, chosen, np.random.default_rng(0)):
         sequences = network.read_crops(crops)[0]
         for sequence, text in zip(sequences, texts, strict=True):
             same = [index for index, other in enumerate(read.texts) if other == charset.fold(text)]
