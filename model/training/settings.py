@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 CHOICES = {
-    "preset": ("accurate", "joint", "paper"),
+    "preset": ("accurate", "joint", "distilled", "paper"),
     "parts": ("detector", "refiner", "similarity", "reader"),
     "target": ("similarity", "phoc"),
     "recipe": ("adamw", "paper", "paper-tuning"),
@@ -21,6 +21,15 @@ DEFAULTS: dict[tuple[str, str], dict[str, Any]] = {
     ("paper", "paper"): {**_PAPER, **_PRETRAINING},
     ("paper", "paper-tuning"): {**_PAPER, **_TUNING},
     ("paper", "adamw"): _PAPER,
+    ("distilled", "adamw"): {
+        "preset": "distilled",
+        "parts": ("reader",),
+        "photo_sets": ("icdar2015/train.jsonl", "mlt17_boxes/train.jsonl"),
+        "batch": 0,
+        "word_crops": 64,
+        "trunk_rate": 1.0,
+        "jitter": 0.06,
+    },
     ("joint", "adamw"): {"preset": "joint", "parts": ("detector", "refiner", "similarity", "reader")},
 }
 
@@ -33,15 +42,16 @@ class Settings:
         data: Folder of the data sets.
         out: Folder of the run.
         preset: Which network.
-        init: Checkpoint to start from; without one `accurate` takes the shipped one, `joint` its teacher,
-            `paper` chance.
-        teacher: Checkpoint of `accurate` that `joint` learns from; the shipped one by default.
+        init: Checkpoint to start from; without one `accurate` takes the shipped one, `joint` and `distilled`
+            their teacher, `paper` chance.
+        teacher: Checkpoint of `accurate` that `joint` and `distilled` learn from; the shipped one by default.
         teaching: Weight of what `joint` learns from it beside the truth.
         imagenet: Weights of torchvision's ResNet-50 to start `paper` from.
         width: Of a new network `paper`; 256 is the paper's.
         target: What `paper` ranks by: the similarity, or `phoc`, histograms of characters (Table 5).
         separate: Give detection and similarity of `paper` a trunk each, the second for crops (Table 4).
-        photo_sets: What `paper` learns from: data sets in the folder of data sets or anywhere.
+        photo_sets: What `paper` and `distilled` learn from: data sets in the folder of data sets or anywhere.
+        crop_height: Rows in which the reader of `distilled` gets a word.
         augment: Random views of photos for `paper`; without, the photos are resized as they are.
         parts: Which parts of `accurate` or `joint` are trained; the others stay as they are.
         minutes: Wall-clock time of the whole run, stops not counted.
@@ -90,6 +100,7 @@ class Settings:
     target: str = "similarity"
     separate: bool = False
     photo_sets: tuple[str, ...] = ("icdar2015/train.jsonl",)
+    crop_height: int = 24
     augment: bool = True
     parts: tuple[str, ...] = ("detector", "similarity")
     minutes: float = 60.0

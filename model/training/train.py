@@ -44,6 +44,7 @@ from model.encoder import Encoder
 from model.evaluation.evaluate import evaluate
 from model.training import parallel
 from model.training.accurate import AccurateTask
+from model.training.distill import DistilledTask
 from model.training.joint import JointTask
 from model.training.optimizing import MovingAverage, make_optimizer, rate
 from model.training.paper import PaperTask
@@ -75,7 +76,12 @@ class Task(Protocol):
         """Return the parts of L for what `batches` yielded; nothing where nothing can be learned."""
 
 
-TASKS: dict[str, Any] = {"accurate": AccurateTask, "joint": JointTask, "paper": PaperTask}
+TASKS: dict[str, Any] = {
+    "accurate": AccurateTask,
+    "joint": JointTask,
+    "distilled": DistilledTask,
+    "paper": PaperTask,
+}
 
 
 class Run:
