@@ -67,6 +67,10 @@ class WordHead(nn.Module):
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Return raw predictions (B, P, 7): score, overlap, 4 log sides, angle before tanh."""
+        return self.planes(maps).transpose(1, 2)
+
+    def planes(self, maps: list[Tensor]) -> Tensor:
+        """Return raw predictions as planes (B, 7, P)."""
         outputs = []
         for level, x in enumerate(maps):
             shape_features = self.shape_tower(x)
@@ -74,7 +78,7 @@ class WordHead(nn.Module):
             sides = shape[:, :4] * self.scale[level]
             raw = [self.score(self.score_tower(x)), self.overlap(shape_features), sides, shape[:, 4:]]
             outputs.append(torch.cat(raw, dim=1).flatten(2))
-        return torch.cat(outputs, dim=2).transpose(1, 2)
+        return torch.cat(outputs, dim=2)
 
 
 @dataclass(frozen=True)
@@ -124,11 +128,11 @@ class Detector(nn.Module):
         return activate(self.predict(images))
 
 
-def activate(raw: Tensor) -> Tensor:
-    """Turn raw predictions (..., 7) into scores, sides in strides and angles (..., 6)."""
-    score = (raw[..., :1].sigmoid() * raw[..., 1:2].sigmoid()).sqrt()
-    sides = raw[..., 2:6].clamp(-4, 5).exp() * 2
-    return torch.cat([score, sides, raw[..., 6:].tanh() * (math.pi / 4)], dim=-1)
+def activate(raw: Tensor, dim: int = -1) -> Tensor:
+    """Turn raw predictions, 7 along a dimension, into score, sides in strides and angle, 6 along it."""
+    score, overlap, sides, angle = torch.split(raw, [1, 1, 4, 1], dim)
+    score = (score.sigmoid() * overlap.sigmoid()).sqrt()
+    return torch.cat([score, sides.clamp(-4, 5).exp() * 2, angle.tanh() * (math.pi / 4)], dim)
 
 
 def point_grid(height: int, width: int) -> tuple[Tensor, Tensor]:

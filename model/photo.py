@@ -159,7 +159,7 @@ class WorkingPhoto:
         start = start.minimum((size - 1) // step * step)
         end = (corners.amax(0) / step + MARGIN).ceil().mul(step).minimum(size).maximum(start + 1)
         (left, top), (right, bottom) = start.long().tolist(), end.long().tolist()
-        part = self.pixels[:, top:bottom, left:right].contiguous().float()
+        part = self.pixels[:, top:bottom, left:right].float()
         for _ in range(level):
             part = nn.functional.avg_pool2d(part, 2, ceil_mode=True)
         return part, (quads - start) / step

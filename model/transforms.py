@@ -12,6 +12,7 @@ SIDE_MULTIPLE = 32  # the trunk's coarsest stride
 CROP_HEIGHT = 48  # of a reader that says no other; widths are those of words of this height
 CROP_WIDTHS = (64, 96, 128, 160, 224, 320)
 SQUEEZE = 1.15
+SMALLEST = 1e-12  # area of a quad, as a share of its picture's, that is more than none
 MARGIN_ALONG, MARGIN_ACROSS = 0.1, 0.08  # of a word's height, added to its quad before cropping
 
 
@@ -63,12 +64,12 @@ def crop_quads(image: Tensor, quads: Tensor, width: int, height: int = CROP_HEIG
     Returns:
         Crops (N, C, height, width), sampled bilinearly; beyond the edge the border is repeated.
     """
-    grid = _perspective_grid(quads, height, width)
-    size = grid.new_tensor([image.shape[2], image.shape[1]])
+    size = quads.new_tensor([image.shape[2], image.shape[1]])
+    grid = _perspective_grid(quads / size * 2 - 1, height, width)
     # All crops as one, below each other: the gradient of a picture for each would take its room N times.
     found = F.grid_sample(
         image[None],
-        (grid / size * 2 - 1).to(image.dtype).flatten(0, 1)[None],
+        grid.to(image.dtype).flatten(0, 1)[None],
         mode="bilinear",
         padding_mode="border",
         align_corners=False,
@@ -85,15 +86,20 @@ def _perspective_grid(quads: Tensor, height: int, width: int) -> Tensor:
     side, other = second - third, fourth - third
     total = first - second + third - fourth
     determinant = _cross(side, other)
-    determinant = torch.where(determinant.abs() < 1e-6, determinant.new_tensor(1e-6), determinant)
+    determinant = torch.where(determinant.abs() < SMALLEST, determinant.new_tensor(SMALLEST), determinant)
     g = (_cross(total, other) / determinant)[:, None]
     h = (_cross(side, total) / determinant)[:, None]
     along, across = second - first + g * second, fourth - first + h * fourth
     u = (torch.arange(width, dtype=quads.dtype, device=quads.device) + 0.5) / width
-    v = (torch.arange(height, dtype=quads.dtype, device=quads.device) + 0.5) / height
-    u, v = u[None, None, :, None], v[None, :, None, None]
-    numerator = along[:, None, None] * u + across[:, None, None] * v + first[:, None, None]
-    return numerator / (g[:, None, None] * u + h[:, None, None] * v + 1)
+    v = (torch.arange(height, dtype=quads.dtype, device=quads.device) + 0.5)[:, None] / height
+
+    def plane(at_u: Tensor, at_v: Tensor) -> Tensor:
+        return at_u[:, None, None] * u + at_v[:, None, None] * v
+
+    depth = 1 + plane(g[:, 0], h[:, 0])
+    # x and y each for themselves: pairs of numbers are slow to compute with.
+    places = [(plane(along[:, i], across[:, i]) + first[:, i, None, None]) / depth for i in (0, 1)]
+    return torch.stack(places, dim=-1)
 
 
 def _cross(first: Tensor, second: Tensor) -> Tensor:
