@@ -64,8 +64,7 @@ class Finder:
             columns, rows = grid_places(torch.ones(1, 5))
             features = torch.zeros(1, config.pyramid, rows.shape[1], columns.shape[1])
             look = self._compile("refiner", retriever.refiner, [features, columns, rows])
-        narrowest = torch.zeros(1, 3, config.crop_height, transforms.CROP_WIDTHS[0])
-        crop = narrowest
+        crop = torch.zeros(1, 3, config.crop_height, transforms.CROP_WIDTHS[0])
         if self._shared:
             crop = no_crop(config.detection_trunk.stem, config.pyramid, config.crop_height)
         sequence = torch.zeros(1, config.reading, config.steps)

@@ -55,8 +55,7 @@ class AccurateTask:
         Raises:
             ValueError: the checkpoint cannot be used, or there are several processes.
         """
-        if parallel.processes() > 1:
-            raise ValueError("several processes train the preset paper only")
+        parallel.refuse()
         self._settings = settings
         loaded = checkpoint.load(settings.init or checkpoint.DEFAULT_CHECKPOINT)
         self.card = loaded.card

@@ -24,6 +24,7 @@ from model.photo import WorkingPhoto
 from model.retriever import Retriever
 from model.training import parallel
 from model.training.accurate import choose_parameters
+from model.training.layout import lay_out
 from model.training.optimizing import autocast
 from model.training.regions import jittered
 from model.training.settings import Settings
@@ -44,8 +45,7 @@ class DistilledTask:
             ValueError: a checkpoint cannot be used, the teacher has nothing to teach, or there are several
                 processes.
         """
-        if parallel.processes() > 1:
-            raise ValueError("several processes train the preset paper only")
+        parallel.refuse()
         self._settings = settings
         self._teacher = checkpoint.load(settings.teacher or checkpoint.DEFAULT_CHECKPOINT)
         if self._teacher.retriever.config.crop_height <= settings.crop_height:
@@ -56,6 +56,7 @@ class DistilledTask:
 
     def groups(self) -> list[dict[str, Any]]:
         """Unfreeze the reader and return it for the optimiser."""
+        lay_out(self.network, self._settings)
         return choose_parameters(self.network, self._settings)
 
     def batches(self, start: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -164,12 +165,11 @@ class Teaching:
     def add(self, photo: Photo) -> None:
         """Learn from a photo: what the detector finds, turned too where it is tall, and the true words."""
         pixels = photo.pixels()
-        true = torch.from_numpy(np.array([word.quad for word in photo.words if not word.ignore], np.float32))
+        words = [word.quad for word in photo.words if not word.ignore]
+        true = torch.from_numpy(np.array(words, np.float32).reshape(-1, 4, 2))
         working = WorkingPhoto.prepare(pixels, READING_SIDE)
         located = torch.from_numpy(self._encoder.locate(pixels)[0])
-        quads = torch.cat(
-            [located, true.view(-1, 4, 2), jittered(self._rng, true.view(-1, 4, 2), self._jitter)]
-        )
+        quads = torch.cat([located, true, jittered(self._rng, true, self._jitter)])
         working.add(quads * working.scale, torch.ones(len(quads)))
         working.turn_tall()
         everything = list(range(len(working.quads)))

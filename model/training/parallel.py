@@ -22,6 +22,16 @@ def start(device: str) -> str:
     return f"cuda:{distributed.get_node_local_rank()}"
 
 
+def refuse() -> None:
+    """Stop several processes where one must train.
+
+    Raises:
+        ValueError: there are several.
+    """
+    if processes() > 1:
+        raise ValueError("several processes train the preset paper only")
+
+
 def end() -> None:
     """Part from the other processes."""
     if distributed.is_initialized():

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from model.training.settings import Settings
+from model.training.settings import Settings, parse
+
+Choose = Callable[..., Settings]  # the usual settings of a test, but for the given changes
+
+
+def log(run: Settings) -> list[dict[str, float]]:
+    """Return the lines of the log of a run."""
+    return [json.loads(line) for line in (run.out / "log.jsonl").read_text().splitlines()]
 
 
 @pytest.fixture
@@ -44,7 +51,19 @@ def data(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def settings(data: Path, tiny_checkpoint: Path) -> Callable[..., Settings]:
+def taught(data: Path, tiny_checkpoint: Path) -> Callable[[str], Choose]:
+    """Settings of a short run by their options; the narrow network is the teacher."""
+
+    def choose(options: str) -> Choose:
+        places = ["--data", str(data), "--out", str(data.parent / "run"), "--teacher", str(tiny_checkpoint)]
+        usual = parse([*options.split(), *places])
+        return lambda **changes: dataclasses.replace(usual, **changes)
+
+    return choose
+
+
+@pytest.fixture
+def settings(data: Path, tiny_checkpoint: Path) -> Choose:
     """Settings of a short run of the preset `accurate`, but for the given changes."""
     usual = Settings(
         data=data,

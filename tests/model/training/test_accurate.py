@@ -1,6 +1,5 @@
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +13,8 @@ from model.training import parallel
 from model.training.accurate import AccurateTask, step_losses
 from model.training.augment import View
 from model.training.datasets import collate
-from model.training.settings import Settings
 from model.training.train import Run, do_test, do_train
-
-Choose = Callable[..., Settings]
-
-
-def log(run: Settings) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run.out / "log.jsonl").read_text().splitlines()]
+from tests.model.training.conftest import Choose, log
 
 
 def test_what_is_not_trained_stays_as_it_is(data: Path, tiny_checkpoint: Path, settings: Choose) -> None:

@@ -1,7 +1,6 @@
 """Training of the preset `distilled`, with narrow networks."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,24 +11,16 @@ from model import checkpoint
 from model.retriever import Retriever
 from model.training import distill
 from model.training.distill import DistilledTask, lighter
-from model.training.settings import Settings, parse
 from model.training.train import Run, do_test, do_train
-
-Choose = Callable[..., Settings]
+from tests.model.training.conftest import Choose, log
 
 
 @pytest.fixture
-def choose(data: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Choose:
+def choose(taught: Callable[[str], Choose], monkeypatch: pytest.MonkeyPatch) -> Choose:
     """Settings of a short run of the preset `distilled`, but for the given changes."""
     monkeypatch.setattr(distill, "REGIONS", 4)
     options = "--preset distilled --steps 30 --learning-rate 0.01 --word-crops 4 --log-every 10 --average 1"
-    places = ["--data", str(data), "--out", str(data.parent / "run"), "--teacher", str(tiny_checkpoint)]
-    usual = parse([*options.split(), *places])
-    return lambda **changes: dataclasses.replace(usual, **changes)
-
-
-def log(run: Settings) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run.out / "log.jsonl").read_text().splitlines()]
+    return taught(options)
 
 
 def test_a_lighter_reader_has_the_weights_and_gives_as_many_steps_from_half_the_rows(tiny: Retriever) -> None:

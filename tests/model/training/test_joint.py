@@ -22,24 +22,17 @@ from model.training import joint
 from model.training.augment import View, whole_view
 from model.training.datasets import collate
 from model.training.joint import JointTask, fit_join, shared
-from model.training.settings import Settings, parse
+from model.training.settings import parse
 from model.training.train import Run, do_test, do_train
-
-Choose = Callable[..., Settings]
+from tests.model.training.conftest import Choose, log
 
 
 @pytest.fixture
-def choose(data: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Choose:
+def choose(taught: Callable[[str], Choose], monkeypatch: pytest.MonkeyPatch) -> Choose:
     """Settings of a short run of the preset `joint`, but for the given changes."""
     monkeypatch.setattr(joint, "FIT_BATCHES", 2)
     options = "--preset joint --steps 2 --size 64 --longer-side 64 72 --batch 2 --shares 1 1 0 --log-every 1"
-    places = ["--data", str(data), "--out", str(data.parent / "run"), "--teacher", str(tiny_checkpoint)]
-    usual = parse([*options.split(), *places])
-    return lambda **changes: dataclasses.replace(usual, **changes)
-
-
-def log(run: Settings) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run.out / "log.jsonl").read_text().splitlines()]
+    return taught(options)
 
 
 def test_one_step_has_every_loss_and_reaches_every_part(choose: Choose) -> None:

@@ -1,5 +1,3 @@
-import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +8,8 @@ from model import checkpoint
 from model.charset import Charset
 from model.training.datasets import read_word_crops
 from model.training.sequences import crops_of, read_all, sequence_losses
-from model.training.settings import Settings
 from model.training.train import Run, do_train
-
-Choose = Callable[..., Settings]
+from tests.model.training.conftest import Choose, log
 
 
 def test_all_words_are_read_as_they_are_in_every_step(
@@ -45,7 +41,7 @@ def test_a_run_learns_the_similarity_and_nothing_else(
     chosen = settings(parts=("similarity",), batch=0, read_once=True)
     run = Run(chosen)
     do_train(run)
-    lines = [json.loads(line) for line in (chosen.out / "log.jsonl").read_text().splitlines()]
+    lines = log(chosen)
     assert "similarity" in lines[-1]
     before = checkpoint.load(tiny_checkpoint).retriever.state_dict()
     changed = {name.split(".")[0] for name, t in run.average.state.items() if (t != before[name]).any()}

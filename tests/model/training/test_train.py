@@ -1,7 +1,6 @@
 import dataclasses
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,14 +8,8 @@ import torch
 from torch import Tensor
 
 from model import checkpoint
-from model.training.settings import Settings
 from model.training.train import Run, do_test, do_train, main
-
-Choose = Callable[..., Settings]
-
-
-def log(run: Settings) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (run.out / "log.jsonl").read_text().splitlines()]
+from tests.model.training.conftest import Choose, log
 
 
 def test_a_run_trains_every_part_and_is_measured(data: Path, tiny_checkpoint: Path, settings: Choose) -> None:
