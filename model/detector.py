@@ -71,12 +71,15 @@ class WordHead(nn.Module):
 
     def planes(self, maps: list[Tensor]) -> Tensor:
         """Return raw predictions as planes (B, 7, P)."""
+        # One layer for both: for a processor few channels are as much work as sixteen.
+        layers = self.overlap, self.shape
+        weight = torch.cat([layer.weight for layer in layers])
+        bias = torch.cat([layer.bias for layer in layers if layer.bias is not None])
         outputs = []
         for level, x in enumerate(maps):
-            shape_features = self.shape_tower(x)
-            shape = self.shape(shape_features)
-            sides = shape[:, :4] * self.scale[level]
-            raw = [self.score(self.score_tower(x)), self.overlap(shape_features), sides, shape[:, 4:]]
+            shape = F.conv2d(self.shape_tower(x), weight, bias, padding=1)
+            overlap, sides, angle = torch.split(shape, [1, 4, 1], 1)
+            raw = [self.score(self.score_tower(x)), overlap, sides * self.scale[level], angle]
             outputs.append(torch.cat(raw, dim=1).flatten(2))
         return torch.cat(outputs, dim=2)
 
