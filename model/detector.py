@@ -66,11 +66,7 @@ class WordHead(nn.Module):
             nn.init.constant_(self.score.bias, -math.log(99))  # prior of 0.01, as in focal loss
 
     def forward(self, maps: list[Tensor]) -> Tensor:
-        """Return raw predictions (B, P, 7): score, overlap, 4 log sides, angle before tanh."""
-        return self.planes(maps).transpose(1, 2)
-
-    def planes(self, maps: list[Tensor]) -> Tensor:
-        """Return raw predictions as planes (B, 7, P)."""
+        """Return raw predictions (B, 7, P): score, overlap, 4 log sides, angle before tanh."""
         # One layer for both: for a processor few channels are as much work as sixteen.
         layers = self.overlap, self.shape
         weight = torch.cat([layer.weight for layer in layers])
@@ -105,30 +101,28 @@ class Detector(nn.Module):
         self.mean: Tensor
         self.std: Tensor
 
-    def features(self, images: Tensor) -> list[Tensor]:
-        """Map RGB images (B, 3, H, W) in 0-255 to maps (B, C, H / stride, W / stride), the finest first."""
-        return self.look(images)[1]
-
     def look(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Return the first features (B, S, H / 2, W / 2) of images, as for `features`, and its maps."""
+        """Return what is seen in RGB images (B, 3, H, W) in 0-255.
+
+        Returns:
+            First features (B, S, H / 2, W / 2), and maps (B, C, H / stride, W / stride), the finest first.
+        """
         # The trunk wants BGR; turning its weights round costs nothing once the network is converted.
         first = self.trunk.stem.enter((images - self.mean) / self.std, reverse=True)
         maps: list[Tensor] = self.pyramid(self.trunk.maps(self.trunk.stem.leave(first)))
         return first, maps
 
-    def predict(self, images: Tensor) -> Tensor:
-        """Map RGB images (B, 3, H, W) in 0-255 to raw predictions (B, P, 7); for training."""
-        result: Tensor = self.head(self.features(images))
-        return result
-
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor], Tensor]:
         """Map RGB images (B, 3, H, W) in 0-255, sides multiples of 32, to decoded points.
 
         Returns:
-            (B, P, 6): score in [0, 1], distances left, top, right, bottom in units of the point's stride, and
-            angle in radians, at most an eighth of a turn.
+            Points (B, P, 6): score in [0, 1], distances left, top, right, bottom in units of the point's
+            stride, and angle in radians, at most an eighth of a turn. Then the maps and the first features
+            of `look`.
         """
-        return activate(self.predict(images))
+        first, maps = self.look(images)
+        # Planes are quicker to compute with than rows of seven.
+        return activate(self.head(maps), dim=1).transpose(1, 2), maps, first
 
 
 def activate(raw: Tensor, dim: int = -1) -> Tensor:

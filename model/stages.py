@@ -2,7 +2,6 @@
 
 from torch import Tensor, nn
 
-from model.detector import activate
 from model.paper.network import PaperNetwork
 from model.retriever import Retriever
 
@@ -27,13 +26,8 @@ class Detection(nn.Module):
         self.retriever = retriever
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return what `Detector.forward` does, and the maps of `Detector.features`.
-
-        Last, where words are read in the detector's maps, the first features of `Detector.look`.
-        """
-        first, maps = self.retriever.detector.look(images)
-        # Planes are quicker to compute with than rows of seven.
-        points = activate(self.retriever.detector.head.planes(maps), dim=1).transpose(1, 2)
+        """Return points and maps of `Detector.forward`; first features too where words are read in them."""
+        points, maps, first = self.retriever.detector(images)
         return (points, *maps, first) if self.retriever.config.shared else (points, *maps)
 
 

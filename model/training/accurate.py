@@ -195,7 +195,7 @@ def predict(retriever: Retriever, images: Tensor, settings: Settings) -> tuple[T
     """Return first features, maps and raw predictions of a batch, see `Detector`; in float32."""
     with torch.set_grad_enabled("detector" in settings.parts), autocast(settings):
         first, maps = retriever.detector.look(images)
-        raw = retriever.detector.head(maps)
+        raw = retriever.detector.head(maps).transpose(1, 2)
     return first, [level.float() for level in maps], raw.float()
 
 

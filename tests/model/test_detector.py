@@ -8,7 +8,7 @@ from model.retriever import Retriever
 
 
 def test_forward_gives_one_row_a_point(tiny: Retriever) -> None:
-    points = tiny.detector(torch.rand(2, 3, 64, 96) * 255)
+    points = tiny.detector(torch.rand(2, 3, 64, 96) * 255)[0]
     centres, strides = point_grid(64, 96)
     assert points.shape == (2, len(centres), 6)
     assert len(centres) == len(strides) == sum(64 // s * (96 // s) for s in (4, 8, 16, 32))

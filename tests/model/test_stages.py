@@ -22,13 +22,13 @@ def test_words_are_embedded(tiny: Retriever) -> None:
 def test_detection_gives_points_and_the_maps_they_come_from(tiny: Retriever) -> None:
     images = torch.rand(1, 3, 64, 96) * 255
     points, *maps = stages.Detection(tiny)(images)
-    assert torch.equal(points, tiny.detector(images))
+    assert torch.equal(points, tiny.detector(images)[0])
     assert [tuple(level.shape[2:]) for level in maps] == [(16, 24), (8, 12), (4, 6), (2, 3)]
 
 
 def test_detection_gives_the_first_features_too_where_words_are_read_in_them(tiny_joint: Retriever) -> None:
     images = torch.rand(1, 3, 64, 96) * 255
     points, *maps, first = stages.Detection(tiny_joint)(images)
-    assert torch.equal(points, tiny_joint.detector(images))
+    assert torch.equal(points, tiny_joint.detector(images)[0])
     assert len(maps) == 4
     assert first.shape == (1, 4, 32, 48)
