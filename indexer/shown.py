@@ -1,11 +1,11 @@
 """What a page of results shows of its photos, in one statement; the caller owns the transaction."""
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from itertools import groupby
 from typing import Any, NamedTuple
 
-from sqlalchemy import and_, select
+from sqlalchemy import Text, and_, cast, select
 from sqlalchemy.orm import Session
 
 from indexer.tables import Collection, Image, Proposal, among_ids
@@ -27,7 +27,15 @@ class Photo(NamedTuple):
 _COLUMNS_OF_PHOTOS = len(Photo._fields)
 # Photos come once for each of their regions: one round trip takes longer than saying it again.
 _SHOWN = (
-    select(Image.id, Image.name, Collection.name, Image.width, Image.height, Image.extra, Image.taken_at)
+    select(
+        Image.id,
+        Image.name,
+        Collection.name,
+        Image.width,
+        Image.height,
+        cast(Image.extra, Text).label("extra"),
+    )
+    .add_columns(Image.taken_at)
     .add_columns(Proposal.id, Proposal.box, Proposal.quad, Proposal.transcript, Proposal.folded)
     .join(Collection, Collection.id == Image.collection_id)
     .outerjoin(Proposal, and_(Proposal.image_id == Image.id, READ | among_ids(Proposal.id, "proposal_ids")))
@@ -59,11 +67,13 @@ def get(
         return {}
     patterns = [pattern(text, way) for text in texts]
     given = {"ids": image_ids, "proposal_ids": proposal_ids, "patterns": patterns, "version": version}
-    found = {}
-    shown = session.connection().execute(_SHOWN, given)  # columns only: the session would make it take longer
-    for image_id, group in groupby(shown, key=lambda row: row[0]):
-        rows = list(group)
-        regions = [Reading(image_id, *row[_COLUMNS_OF_PHOTOS:]) for row in rows]
-        photo = Photo(*rows[0][:_COLUMNS_OF_PHOTOS])
-        found[image_id] = photo, [region for region in regions if region.proposal_id is not None]
+    found: dict[int, tuple[Photo, list[Reading]]] = {}
+    # Columns only, all at once, and what is JSON once for each photo: each of these saves time.
+    for row in session.connection().execute(_SHOWN, given).all():
+        image_id = row[0]
+        if image_id not in found:
+            photo = Photo(*row[:_COLUMNS_OF_PHOTOS])
+            found[image_id] = photo._replace(extra=json.loads(row.extra)), []
+        if row[_COLUMNS_OF_PHOTOS] is not None:
+            found[image_id][1].append(Reading(image_id, *row[_COLUMNS_OF_PHOTOS:]))
     return found

@@ -133,8 +133,9 @@ def test_a_narrow_network_learns_four_pictures_by_heart(
     sizes = {"hidden": 64, "channels": 32, "reading": 32}
     checkpoint.save(start, Retriever(dataclasses.replace(tiny.config, **sizes)), {"min_score": 0.4})
     # A teacher that knows nothing teaches nothing.
-    options = "--preset joint --shares 1 0 0 --size 96 --longer-side 96 97 --crops 4 --teaching 0 --steps 700"
+    options = "--preset joint --shares 1 0 0 --size 96 --longer-side 96 97 --crops 4 --teaching 0"
     options += " --parts detector similarity reader --learning-rate 0.012 --trunk-rate 1 --average 10"
+    options += " --steps 1200"
     places = ["--teacher", str(start), "--data", str(tmp_path), "--out", str(tmp_path / "run")]
     run = Run(parse([*options.split(), *places]))
     batch = collate([whole_view(photo.pixels(), photo.words, 96) for photo in read_photos(photo_set)])
