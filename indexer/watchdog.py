@@ -44,6 +44,8 @@ def run(arguments: list[str]) -> int:
     # Whoever ends all processes of ours at once must not end this one before the command. A function and
     # not SIG_IGN, which the command would inherit.
     signal.signal(signal.SIGTERM, lambda *_: None)
+    if signal.getsignal(stop_signal) is signal.SIG_IGN:  # as a shell starts what it runs in the background
+        signal.signal(stop_signal, lambda *_: None)
     command = subprocess.Popen(arguments[1:], stdin=subprocess.DEVNULL)
     threading.Thread(target=_stop_with_parent, args=(command, stop_signal), daemon=True).start()
     status = command.wait()

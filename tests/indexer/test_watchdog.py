@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 import time
@@ -44,6 +45,19 @@ def test_stops_its_command_by_the_signal_asked_for(signals: int, name: str) -> N
         assert process.communicate(timeout=10)[0] == b"interrupted\n"  # closes the pipe
         assert process.returncode == 3
         assert time.monotonic() - started < 5
+
+
+def test_a_signal_that_is_ignored_all_around_stops_the_command_all_the_same() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = guard("sh", "-c", "trap 'exit 3' INT; echo started; while :; do sleep 0.05; done")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"started\n"
+        process.communicate(timeout=10)
+        assert process.returncode == 3
 
 
 def test_command_cannot_read_from_the_pipe() -> None:
