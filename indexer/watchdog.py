@@ -42,10 +42,9 @@ def run(arguments: list[str]) -> int:
     """
     stop_signal = signal.Signals[arguments[0]]
     # Whoever ends all processes of ours at once must not end this one before the command. A function and
-    # not SIG_IGN, which the command would inherit.
-    signal.signal(signal.SIGTERM, lambda *_: None)
-    if signal.getsignal(stop_signal) is signal.SIG_IGN:  # as a shell starts what it runs in the background
-        signal.signal(stop_signal, lambda *_: None)
+    # not SIG_IGN, which the command would inherit, as it would from a shell that runs us in the background.
+    for each in (signal.SIGTERM, stop_signal):
+        signal.signal(each, lambda *_: None)
     command = subprocess.Popen(arguments[1:], stdin=subprocess.DEVNULL)
     threading.Thread(target=_stop_with_parent, args=(command, stop_signal), daemon=True).start()
     status = command.wait()
