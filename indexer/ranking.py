@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from indexer.phrases import APART_COST, Place, Placement, Quad, place
+from indexer.phrases import APART_COST, Place, Placement, Quad, place_all
 from indexer.query_language import Query, Term
 from indexer.segment import NO_TEXT_SCORE, Ids, Mask, Vectors
 from indexer.vector_index import Allowed, VectorIndex
@@ -98,15 +98,15 @@ def _placed(
         for matches in index.search(words, len(chosen), chosen)
     ]
     quads = read_quads(list({pair[0] for matches in found for pairs in matches.values() for pair in pairs}))
-    placed = {}
-    for image_id in chosen.tolist():
-        places = [
+    candidates = {
+        image_id: [
             [Place(key, value, quads[key]) for key, value in matches.get(image_id, ()) if key in quads]
             for matches in found
         ]
-        if all(places):  # else it was deleted a moment ago
-            placed[image_id] = place(places)
-    return placed
+        for image_id in chosen.tolist()
+    }
+    there = {image_id: places for image_id, places in candidates.items() if all(places)}  # not deleted since
+    return dict(zip(there, place_all(list(there.values())), strict=True))
 
 
 def total(query: Query, terms: Vectors) -> Vectors:

@@ -29,7 +29,7 @@ REST_PLACES = 8
 REST_STEPS = REST_PLACES * LEVELS / (MAX_LENGTH + 1e-3)
 ROUNDING = 1e-4  # more than float32 loses of a product of unit vectors
 MOST_PARTS = 504  # with the rest 512 bytes
-MOST_COPIED = 4096  # rows at once, 16 MB: long pages ask for very many
+MOST_COPIED = 256  # rows at once, 1 MB: it is still in the cache when it is multiplied
 LANES = 64  # FAISS multiplies whole numbers where the length of a vector is a multiple of it
 
 Vectors = NDArray[np.floating[Any]]

@@ -188,6 +188,9 @@ class FaissIndex:
         faiss.omp_set_num_threads(1)  # of this thread, as of the pool's: a team waits for its slowest
         with self._lock.read():
             found = [(segment, mask) for segment, mask in self._masks(allowed) if mask.any()]
+            if allowed is not None and len(allowed) <= limit:  # none is left out: a scan finds nothing
+                images = [(segment, int(place)) for segment, mask in found for place in np.flatnonzero(mask)]
+                return sorted(matches(query, images), key=lambda m: (not m.proposals, -m.score, m.image_id))
             leading = self._leading(found, query, limit)
             return matches(query, self._best_of_all(found, query, limit) if leading is None else leading)
 

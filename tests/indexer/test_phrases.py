@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from indexer.phrases import APART_COST, Place, Quad, follows, place, standing
+from indexer.phrases import APART_COST, Place, Quad, follows, place, place_all, standing
 
 
 def word(left: float, top: float, width: float = 40, height: float = 10) -> Quad:
@@ -19,7 +19,7 @@ def turned(quad: Quad, degrees: float) -> Quad:
 
 
 def closeness(first: Quad, second: Quad) -> float:
-    return float(follows([Place(1, 0.9, first)], [Place(2, 0.9, second)])[0, 0])
+    return float(follows(first[None], second[None])[0, 0])
 
 
 NEXT, BELOW = word(45, 0), word(0, 14)
@@ -62,7 +62,6 @@ def test_gaps_count_in_heights_of_the_words() -> None:
 
 def test_a_region_does_not_follow_itself() -> None:
     same = Place(1, 0.9, word(0, 0))
-    assert follows([same], [same, Place(2, 0.9, NEXT)]).tolist() == [[0, 1]]
     assert place([[same], [same]]).score == pytest.approx(0.9 - APART_COST)
 
 
@@ -87,6 +86,13 @@ def test_words_apart_cost() -> None:
     assert found.score == pytest.approx(0.8 - APART_COST)
     half = place([[Place(1, 0.9, word(0, 0))], [Place(2, 0.9, NEXT)], [Place(3, 0.9, word(0, 500))]])
     assert half.score == pytest.approx(0.9 - APART_COST / 2)
+
+
+def test_many_photos_are_as_one_by_one() -> None:
+    first, near, far = Place(1, 0.9, word(0, 0)), Place(2, 0.8, NEXT), Place(3, 0.85, word(500, 500))
+    photos = [[[first], [far]], [[first, far], [far, near, first]], [[near], [far, near]]]
+    assert place_all(photos) == [place(candidates) for candidates in photos]
+    assert place_all([]) == []
 
 
 def test_one_word_is_its_best_region() -> None:

@@ -170,7 +170,9 @@ def test_few_allowed_images_are_scanned_alone(monkeypatch):
         return scores(self, query, images)
 
     monkeypatch.setattr(Segment, "scores", counting)
-    assert [match.image_id for match in index.search(query_of(7), 10, {7, 70})[0]] == [7, 70]
+    assert [match.image_id for match in index.search(query_of(7), 2, {7, 70})[0]] == [7, 70]
+    assert not scanned  # all are wanted
+    assert [match.image_id for match in index.search(query_of(7), 1, {7, 70})[0]] == [7]
     assert index.best(query_of(7), {7, 70})[0].tolist() == [7, 70]
     assert sum(scanned) == 4  # of 100, twice
 
