@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import problems
 from app.deps import make_service
@@ -14,6 +15,19 @@ from app.settings import Settings
 from model.encoder import Encoder
 
 DESCRIPTION = "Finds photos by the words visible in them. Errors are problem documents (RFC 9457)."
+
+
+class HeadAsGet:
+    """Answers HEAD as GET: the server leaves the body out. Monitors and `curl -I` ask so."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)
 
 
 def create_app(settings: Settings | None = None, encoder: Encoder | None = None) -> FastAPI:
@@ -60,6 +74,7 @@ def create_app(settings: Settings | None = None, encoder: Encoder | None = None)
         except_paths=("/images", "/annotate", "/search/image"),
     )
     app.add_middleware(problems.KnownHosts, hosts=hosts)
+    app.add_middleware(HeadAsGet)
     problems.install(app)
     app.state.pulse = events.Pulse()
     for module in (urls, images, search, annotate, jobs, collections, health, events, page):

@@ -45,3 +45,10 @@ def test_the_document_describes_every_error_as_a_problem(offline: TestClient) ->
 def test_the_host_that_is_set_is_answered_to(offline: TestClient) -> None:
     assert offline.get("/livez").status_code == 200
     assert offline.get("/livez", headers={"Host": "192.0.2.8"}).status_code == 421
+
+
+@pytest.mark.parametrize("path", ["/", "/livez", "/nothing"])
+def test_head_is_get_without_the_body(offline: TestClient, path: str) -> None:
+    asked, head = offline.get(path), offline.head(path)
+    assert (head.status_code, head.content) == (asked.status_code, b"")
+    assert head.headers["content-length"] == asked.headers["content-length"]

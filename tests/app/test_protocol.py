@@ -1,6 +1,7 @@
 """Requests that are not as HTTP has them, through real connections."""
 
-from http.client import HTTPResponse
+from http.client import HTTPConnection, HTTPResponse
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -60,3 +61,15 @@ def test_nonsense_after_a_request_does_not_spoil_its_answer(service_url: str) ->
         answer = HTTPResponse(connection)
         answer.begin()
         assert answer.read() == spell("coffee")
+
+
+def test_head_gets_the_headers_alone_and_the_connection_goes_on(service_url: str) -> None:
+    connection = HTTPConnection(urlsplit(service_url).netloc, timeout=20)
+    for method in ("HEAD", "GET", "HEAD"):
+        connection.request(method, "/")
+        answer = connection.getresponse()
+        length = int(answer.headers["content-length"])
+        assert answer.status == 200
+        assert len(answer.read()) == (length if method == "GET" else 0)
+        assert not answer.will_close
+    connection.close()
