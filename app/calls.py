@@ -8,6 +8,8 @@ import hashlib
 import io
 import json
 import mimetypes
+import zipfile
+import zlib
 from collections.abc import Callable, Generator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -55,15 +57,36 @@ class ServiceError(GlyphseekError):
 
 
 @dataclass(frozen=True)
+class ZipEntry:
+    """A file in a zip, unpacked when it is read: zips of photos are larger than the memory."""
+
+    archive: zipfile.ZipFile
+    info: zipfile.ZipInfo
+
+    def read(self) -> bytes:
+        """Return its content.
+
+        Raises:
+            GlyphseekError: it is damaged.
+        """
+        try:
+            return self.archive.read(self.info)
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as exc:
+            raise GlyphseekError(f"{self.archive.filename} cannot be unpacked: {exc}") from exc
+
+
+@dataclass(frozen=True)
 class Photo:
     """A photo to upload: its name, and its bytes or the file that holds them."""
 
     name: str
-    content: bytes | Path
+    content: bytes | Path | ZipEntry
 
     @property
     def size_bytes(self) -> int:
         """Length of the photo."""
+        if isinstance(self.content, ZipEntry):
+            return self.content.info.file_size
         return self.content.stat().st_size if isinstance(self.content, Path) else len(self.content)
 
     def sha256(self) -> str:
@@ -76,8 +99,15 @@ class Photo:
             return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
     def open(self) -> BinaryIO:
-        """Open it for reading."""
-        return self.content.open("rb") if isinstance(self.content, Path) else io.BytesIO(self.content)
+        """Open it for reading.
+
+        Raises:
+            GlyphseekError: it lies in a damaged zip.
+            OSError: the file cannot be read.
+        """
+        if isinstance(self.content, Path):
+            return self.content.open("rb")
+        return io.BytesIO(self.content.read() if isinstance(self.content, ZipEntry) else self.content)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 import os
 import time
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from glob import glob
@@ -11,6 +10,7 @@ from http import HTTPStatus
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
+from app.calls import ZipEntry
 from app.client import Client, Photo, ServiceError
 from app.schemas import UploadAnswer
 from app.settings import LOCK_NAME
@@ -49,7 +49,7 @@ def find_photos(paths: Sequence[str]) -> list[Photo]:
     A file that is named itself is taken whatever its extension; the service decides.
 
     Raises:
-        GlyphseekError: A path does not exist, a pattern matches nothing, or a zip is damaged.
+        GlyphseekError: A path does not exist, a pattern matches nothing, or something is no zip.
     """
     photos: list[Photo] = []
     for path in paths:
@@ -72,13 +72,13 @@ def _photos_at(path: Path) -> Iterator[Photo]:
             yield Photo(file.name, file)
     elif path.suffix.lower() == ".zip":
         try:
-            with zipfile.ZipFile(path) as archive:
-                for entry in archive.infolist():
-                    name = PurePosixPath(entry.filename)
-                    if is_photo(name) and not entry.filename.startswith("__MACOSX/"):
-                        yield Photo(name.name, archive.read(entry))
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as exc:
+            archive = zipfile.ZipFile(path)
+        except zipfile.BadZipFile as exc:
             raise GlyphseekError(f"{path} cannot be unpacked: {exc}") from exc
+        for entry in archive.infolist():
+            name = PurePosixPath(entry.filename)
+            if is_photo(name) and not entry.filename.startswith("__MACOSX/"):
+                yield Photo(name.name, ZipEntry(archive, entry))
     else:
         yield Photo(path.name, path)
 

@@ -1,3 +1,4 @@
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -57,8 +58,23 @@ def test_zips_are_looked_into(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for name in ("x/a.jpg", "../b.png", "notes.txt", "__MACOSX/a.jpg", "x/"):
             archive.writestr(name, name)
-    found = {photo.name: photo.content for photo in find_photos([str(path)])}
+    photos = find_photos([str(path)])
+    assert [photo.size_bytes for photo in photos] == [7, 8]
+    found = {photo.name: photo.open().read() for photo in photos}
     assert found == {"a.jpg": b"x/a.jpg", "b.png": b"../b.png"}
+
+
+def test_zips_are_not_unpacked_before_they_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "large.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(20):
+            archive.writestr(f"{number}.png", bytes(10**7))
+    tracemalloc.start()
+    digests = {photo.sha256() for photo in find_photos([str(path)])}
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(digests) == 1
+    assert most < 5 * 10**7  # of 200 MB
 
 
 @pytest.mark.parametrize("damage", ["empty", "no zip", "cut off", "flipped", "rubbish within"])
@@ -79,7 +95,7 @@ def test_damaged_zips_are_refused(tmp_path: Path, damage: str) -> None:
         }[damage]
     )
     with pytest.raises(GlyphseekError, match=r"bad\.zip cannot be unpacked"):
-        find_photos([str(path)])
+        [photo.sha256() for photo in find_photos([str(path)])]
 
 
 class Steps:
@@ -110,6 +126,15 @@ def test_what_is_known_is_not_sent_again(service_url: str, monkeypatch: pytest.M
     last, steps = send(service_url, *photos)
     assert (last.sent, last.known, last.indexed) == (0, 3, 0)
     assert "send" not in steps.last
+
+
+def test_photos_are_sent_out_of_a_zip(service_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "two.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for word in ("one", "two"):
+            archive.writestr(f"{word}.png", spell(word))
+    report, _ = send(service_url, *find_photos([str(path)]))
+    assert (report.found, report.indexed) == (2, 2)
 
 
 def test_the_same_photo_twice_is_sent_once(service_url: str) -> None:
