@@ -7,6 +7,7 @@ higher. A photo's score is the mean over the words of the query.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +80,30 @@ def score(
     terms = np.stack(rows)
     count = len(query.terms)
     return Scores(image_ids, terms[:count], terms[count:], tuple(placements[:count]))
+
+
+def candidates(
+    index: VectorIndex,
+    query: Query,
+    embeddings: Embeddings,
+    allowed: Ids | None,
+    min_score: float,
+    read: Sequence[Ids],
+) -> Ids:
+    """Return photos among which all are that `reaching` keeps: no mean is above the best of its parts.
+
+    Args:
+        index: The regions of the photos.
+        query: What to look for.
+        embeddings: Of `texts_of` the query, (D,) each.
+        allowed: Photos that count; `None` for all.
+        min_score: As for `reaching`.
+        read: As for `reaching`.
+    """
+    texts = [text for term in query.terms for text in (*term.words, "".join(term.words))]
+    near = index.candidates(np.stack([embeddings[text] for text in texts]), min_score - ROUNDING, allowed)
+    found = reduce(np.union1d, read, near)
+    return found if allowed is None else np.intersect1d(found, allowed)
 
 
 def _placed(

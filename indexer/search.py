@@ -259,9 +259,7 @@ def _start(
     min_score: MinScore | None = None,
     filters: Filters = NO_FILTERS,
 ) -> _Search:
-    allowed = None
-    if filters != NO_FILTERS:
-        allowed = photos(session, filters)
+    allowed = None if filters == NO_FILTERS else photos(session, filters)
     known = calibration.of_version(served.model_version)
     return _Search(session, served, embeddings, known, mode, allowed, limit, offset, min_score)
 
@@ -276,31 +274,33 @@ def _page(this: _Search, query: Query) -> Page:
 
 def _page_of_word(this: _Search, word: str) -> tuple[int, list[Found], float]:
     """As `_cut`, without scores of photos that are not needed."""
-    index = this.served.index
-    wanted = this.offset + this.limit
-    (matches,) = index.search(this.embeddings[word][None], wanted, this.allowed)
+    index, vectors = this.served.index, this.embeddings[word][None]
+    (matches,) = index.search(vectors, this.offset + this.limit, this.allowed)
     page = [Found(each.image_id, each.score, {word: each.proposals}) for each in matches[this.offset :]]
     return index.count(this.allowed), page, matches[0].score if matches else NO_TEXT_SCORE
 
 
 def _cut(this: _Search, query: Query) -> tuple[int, list[Found], float]:
     """Return how many photos the ranking of a query has, those on the page, and the best score."""
-    ranked = _rank(this, query)
-    page = slice(this.offset, this.offset + this.limit)
+    ranked, page = _rank(this, query), slice(this.offset, this.offset + this.limit)
     return len(ranked.order), _explain(this, query, ranked, page), ranked.best
 
 
 def _rank(this: _Search, query: Query) -> _Ranked:
+    index, wanted = this.served.index, None
     allowed = this.allowed if this.mode == "similar" else _read_in(this, query, this.mode)
+    if this.min_score is not None:
+        wanted = _wanted(this, query, this.min_score)
+        allowed = ranking.candidates(index, query, this.embeddings, allowed, *wanted)
     read_quads = partial(queries.get_quads, this.session)
-    scores = ranking.score(this.served.index, query, this.embeddings, allowed, read_quads)
+    scores = ranking.score(index, query, this.embeddings, allowed, read_quads)
     order = ranking.order(query, scores, this.calibration)
     if query.excluded and this.mode == "similar":
         order = order[ranking.without_excluded(query, scores, this.calibration)[order]]
     totals = ranking.total(query, scores.terms)
     best = totals[order].max(initial=NO_TEXT_SCORE)
-    if this.min_score is not None:
-        order = order[_reaching(this, query, scores)[order]]
+    if wanted is not None:
+        order = order[_reaching(this, query, scores, *wanted)[order]]
     return _Ranked(scores, totals, order, float(best))
 
 
@@ -337,12 +337,16 @@ def _read_in(this: _Search, query: Query, way: Way) -> Ids:
     return reduce(np.setdiff1d, none, reduce(np.intersect1d, wanted))
 
 
-def _reaching(this: _Search, query: Query, scores: Scores) -> Mask:
+def _wanted(this: _Search, query: Query, min_score: MinScore) -> tuple[float, Sequence[Ids]]:
+    """Return the least score, and for each term the photos that count as reaching it: it was read there."""
     suggested = ranking.suggested_cut(query, this.calibration)
-    min_score = suggested if this.min_score in (None, "suggested") else float(this.min_score)
-    read: Sequence[Ids] = [np.empty(0, np.int64)] * len(query.terms)
-    if min_score <= suggested + ranking.ROUNDING:  # what was read counts for no more than that
-        read = _reading(this, query.terms, this.way)
+    least = suggested if min_score == "suggested" else float(min_score)
+    if least > suggested + ranking.ROUNDING:  # what was read counts for no more than that
+        return least, [np.empty(0, np.int64)] * len(query.terms)
+    return least, _reading(this, query.terms, this.way)
+
+
+def _reaching(this: _Search, query: Query, scores: Scores, min_score: float, read: Sequence[Ids]) -> Mask:
     reached = ranking.reaching(query, scores, min_score, read, this.calibration)
     if this.min_score == "suggested" and this.mode == "similar":
         found = scores.image_ids[reached], read

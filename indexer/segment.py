@@ -30,6 +30,7 @@ REST_STEPS = REST_PLACES * LEVELS / (MAX_LENGTH + 1e-3)
 ROUNDING = 1e-4  # more than float32 loses of a product of unit vectors
 MOST_PARTS = 504  # with the rest 512 bytes
 MOST_COPIED = 256  # rows at once, 1 MB: it is still in the cache when it is multiplied
+FIRST_CANDIDATES, MORE_CANDIDATES = 512, 8  # rows that are looked at, and how many times as many next
 LANES = 64  # FAISS multiplies whole numbers where the length of a vector is a multiple of it
 
 Vectors = NDArray[np.floating[Any]]
@@ -183,6 +184,13 @@ class Segment:
         kept = allowed[positions]
         ids = self.image_ids[positions[kept]]
         return Promises(bounds[kept], found[kept], positions[kept], ids, unseen)
+
+    def candidates(self, query: QueryParts, least: float, allowed: Mask) -> Ids:
+        """Return the ids of the allowed images that may have a score of at least so much, perhaps twice."""
+        count = FIRST_CANDIDATES
+        while (looked := self.promises(query, count, allowed)).unseen >= least:
+            count *= MORE_CANDIDATES
+        return looked.image_ids[looked.bounds >= least]
 
     def best(self, scores: Vectors) -> Vectors:
         """Return the best score of every image."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from indexer.locks import ReadWriteLock
 from indexer.segment import (
     MAX_LENGTH,
+    NO_TEXT_SCORE,
     Ids,
     Mask,
     Match,
@@ -79,6 +80,15 @@ class VectorIndex(Protocol):
         """Return the ids (M,) of all images, ascending, and the score (Q, M) of each for each query.
 
         Scores are those of `search`. With `allowed`, only those images count.
+
+        Raises:
+            ValueError: the queries have another shape or are not finite.
+        """
+
+    def candidates(self, queries: Vectors, least: float, allowed: Allowed = None) -> Ids:
+        """Return the ids of images, ascending, among which all are that score that much for any query.
+
+        With `allowed`, only those images count.
 
         Raises:
             ValueError: the queries have another shape or are not finite.
@@ -220,6 +230,18 @@ class FaissIndex:
         ids = np.concatenate(image_ids)
         order = np.argsort(ids)
         return ids[order], best[:, order]
+
+    def candidates(self, queries: Vectors, least: float, allowed: Allowed = None) -> Ids:
+        """See `VectorIndex.candidates`: without a basis, all images."""
+        queries, basis = checked_queries(queries, 0, self._dimension), self._basis
+        with self._lock.read():
+            found = self._masks(_as_ids(allowed))
+            if basis is None or least <= NO_TEXT_SCORE:
+                ids = [segment.image_ids[mask] for segment, mask in found]
+            else:
+                jobs = [(*each, split_query(query, basis)) for each in found for query in queries]
+                ids = list(self._pool.map(lambda job: job[0].candidates(job[2], least, job[1]), jobs))
+        return np.unique(np.concatenate([np.empty(0, np.int64), *ids]))
 
     def _leading(self, found: Found, query: Vectors, limit: int) -> Places | None:
         """As `_best_of_all`; None if bounds would not make it quicker."""

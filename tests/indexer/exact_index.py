@@ -43,6 +43,11 @@ class ExactIndex:
         ]
         return ids, np.array(scores, np.float32).reshape(len(scores), len(ids))
 
+    def candidates(self, queries: Vectors, least: float, allowed: Allowed = None) -> Ids:
+        """See `VectorIndex.candidates`."""
+        ids, scores = self.best(queries, allowed)
+        return ids[(scores >= least).any(axis=0)]
+
     def _match(self, image_id: int, query: Vectors) -> Match:
         ids, vectors = self._images[image_id]
         scores = (vectors.astype(np.float32) * query).sum(axis=1)

@@ -107,8 +107,9 @@ class FaissFollowsExact(RuleBasedStateMachine):
         limit=st.integers(0, 10),
         allowed=st.none() | st.sets(image_ids),
         as_array=st.booleans(),
+        least=st.floats(-1, 1),
     )
-    def search(self, seeds, limit, allowed, as_array):
+    def search(self, seeds, limit, allowed, as_array, least):
         if as_array and allowed is not None:
             allowed = np.array(list(allowed), np.int64)
         queries = vectors_of(*seeds)
@@ -126,6 +127,10 @@ class FaissFollowsExact(RuleBasedStateMachine):
                 known = {match.image_id: match.score for match in matches}
                 assert dict(zip(ids.tolist(), row.tolist(), strict=True)) == pytest.approx(known, abs=2e-3)
             assert ids.tolist() == sorted(ids)
+        candidates = self.faiss.candidates(queries, least, allowed).tolist()
+        assert candidates == sorted(set(candidates))
+        assert set(candidates) <= set(self.faiss.image_ids() if allowed is None else map(int, allowed))
+        assert set(candidates) >= set(self.exact.candidates(queries, least + 2e-3, allowed).tolist())
 
     @rule(watermark=st.integers(0, 2**63 - 1), first=st.sampled_from(["faiss", "exact"]))
     def save_and_load(self, watermark, first):

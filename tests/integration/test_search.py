@@ -218,6 +218,19 @@ def test_several_queries_at_once(gallery: Gallery, follower: Follower) -> None:
     assert [result.hits[0].image.id for result in results] == [4, 3]
 
 
+@pytest.mark.parametrize("query", ["coffee", "coffee hotel", '"coffee shop"', "coffee -shop", "xyz"])
+@pytest.mark.parametrize("min_score", [0.05, 0.3, 0.6, 0.95])
+def test_a_cut_ranking_is_the_whole_one_without_what_scores_less(
+    gallery: Gallery, follower: Follower, query: str, min_score: float
+) -> None:
+    (whole,) = _search(gallery, follower, query).results
+    (cut,) = _search(gallery, follower, query, min_score=min_score).results
+    assert all(hit.score >= min_score or hit.match == "exact" for hit in cut.hits)
+    kept = [hit for hit in whole.hits if hit.score >= min_score or hit in cut.hits]
+    assert cut.hits == kept
+    assert cut.total == len(kept)
+
+
 def test_min_score_cuts_and_total_says_how_many_remain(gallery: Gallery, follower: Follower) -> None:
     (result,) = _search(gallery, follower, "coffee", min_score=0.99, limit=1).results
     assert (result.total, [hit.image.id for hit in result.hits]) == (1, [1])
