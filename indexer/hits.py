@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from indexer import queries, shown, transcripts
 from indexer.query_language import Query
-from indexer.ranking import Embeddings
+from indexer.ranking import Embeddings, texts_of_terms
 from indexer.shown import Photo
 from indexer.transcripts import Reading, Way, reads
 
@@ -105,13 +105,12 @@ def build(
 
 
 def _hits(session: Session, page: Page, embeddings: Embeddings, version: str) -> list[Hit]:
-    texts = {text for term in page.query.terms for text in (*term.words, "".join(term.words))}
     near = [key for photo in page.photos for regions in photo.regions.values() for key, _ in regions]
     there = shown.get(
         session,
         image_ids=[photo.image_id for photo in page.photos],
         proposal_ids=near,
-        texts=texts,
+        texts=texts_of_terms(page.query.terms),
         way=page.way,
         version=version,
     )

@@ -46,8 +46,12 @@ class Scores:
 
 def texts_of(query: Query) -> list[str]:
     """Return what has to be embedded for a query: its words, and every phrase as one word."""
-    texts = [text for term in [*query.terms, *query.excluded] for text in (*term.words, "".join(term.words))]
-    return list(dict.fromkeys(texts))
+    return texts_of_terms([*query.terms, *query.excluded])
+
+
+def texts_of_terms(terms: Sequence[Term]) -> list[str]:
+    """Return the words of terms, and every phrase as one word, each once."""
+    return list(dict.fromkeys(text for term in terms for text in (*term.words, "".join(term.words))))
 
 
 def score(
@@ -100,8 +104,8 @@ def candidates(
         min_score: As for `reaching`.
         read: As for `reaching`.
     """
-    texts = [text for term in query.terms for text in (*term.words, "".join(term.words))]
-    near = index.candidates(np.stack([embeddings[text] for text in texts]), min_score - ROUNDING, allowed)
+    vectors = np.stack([embeddings[text] for text in texts_of_terms(query.terms)])
+    near = index.candidates(vectors, min_score - ROUNDING, allowed)
     found = reduce(np.union1d, read, near)
     return found if allowed is None else np.intersect1d(found, allowed)
 
@@ -123,14 +127,14 @@ def _placed(
         for matches in index.search(words, len(chosen), chosen)
     ]
     quads = read_quads(list({pair[0] for matches in found for pairs in matches.values() for pair in pairs}))
-    candidates = {
+    regions = {
         image_id: [
             [Place(key, value, quads[key]) for key, value in matches.get(image_id, ()) if key in quads]
             for matches in found
         ]
         for image_id in chosen.tolist()
     }
-    there = {image_id: places for image_id, places in candidates.items() if all(places)}  # not deleted since
+    there = {image_id: places for image_id, places in regions.items() if all(places)}  # not deleted since
     return dict(zip(there, place_all(list(there.values())), strict=True))
 
 

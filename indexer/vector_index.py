@@ -239,8 +239,9 @@ class FaissIndex:
             if basis is None or least <= NO_TEXT_SCORE:
                 ids = [segment.image_ids[mask] for segment, mask in found]
             else:
-                jobs = [(*each, split_query(query, basis)) for each in found for query in queries]
-                ids = list(self._pool.map(lambda job: job[0].candidates(job[2], least, job[1]), jobs))
+                parts = [split_query(query, basis) for query in queries]
+                jobs = [(segment, query, mask) for segment, mask in found for query in parts]
+                ids = list(self._pool.map(lambda job: job[0].candidates(job[1], least, job[2]), jobs))
         return np.unique(np.concatenate([np.empty(0, np.int64), *ids]))
 
     def _leading(self, found: Found, query: Vectors, limit: int) -> Places | None:
