@@ -3,7 +3,7 @@
 A score is an inner product. Of query and vector the parts in a basis are multiplied, both rounded to whole
 numbers of a byte; of what is rounded away and of the rest, which lies outside the basis, the lengths are:
 that is at least as much (Cauchy-Schwarz). The basis holds most of every query, so nearly all proposals are
-ruled out by 512 bytes instead of 3840.
+ruled out by 384 bytes instead of 3840.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ CUT, LOSS = 4.75, 8
 REST_PLACES = 8
 REST_STEPS = REST_PLACES * LEVELS / (MAX_LENGTH + 1e-3)
 ROUNDING = 1e-4  # more than float32 loses of a product of unit vectors
-MOST_PARTS = 504  # with the rest 512 bytes
+MOST_PARTS = 376  # with the rest 384 bytes; more promise little more of words, and take longer
 MOST_COPIED = 256  # rows at once, 1 MB: it is still in the cache when it is multiplied
 FIRST_CANDIDATES, MORE_CANDIDATES = 512, 8  # rows that are looked at, and how many times as many next
 LANES = 64  # FAISS multiplies whole numbers where the length of a vector is a multiple of it
@@ -60,6 +60,20 @@ class QueryParts(NamedTuple):
     unit: float
     slack: float
     most: float
+
+
+class Place(NamedTuple):
+    """Where an image is.
+
+    Attributes:
+        segment: That holds it.
+        position: Of the image there.
+        rows: Of the image, at least all of its best.
+    """
+
+    segment: "Segment"
+    position: int
+    rows: Ids
 
 
 class Promises(NamedTuple):
@@ -139,10 +153,9 @@ class Segment:
             vectors = self.codes(rows).view(np.float16)
         return self.image_ids[self.alive], self.counts[self.alive], self.proposal_ids[rows], vectors
 
-    def rows_of(self, position: int) -> Ids:
-        """Return the rows of the image at this position."""
-        rows: Ids = self.starts[position] + np.arange(self.counts[position])
-        return rows
+    def place(self, position: int) -> Place:
+        """Return the image at this position with all its rows."""
+        return Place(self, position, self.starts[position] + np.arange(self.counts[position]))
 
     def scores(self, query: Vectors, images: Mask | None = None) -> Vectors:
         """Return the score of every row, and one -inf at the end.
@@ -224,16 +237,16 @@ def exact_scores(query: Vectors, segments: Sequence[Segment], owners: Ids, rows:
     return scores
 
 
-def matches(query: Vectors, places: Sequence[tuple[Segment, int]]) -> list[Match]:
-    """Return images, each given by its segment and its position there, with their best proposals."""
-    segments = {segment: number for number, segment in enumerate(dict.fromkeys(s for s, _ in places))}
-    rows = [segment.rows_of(position) for segment, position in places]
-    counts = [len(of_image) for of_image in rows]
-    owners = np.repeat([segments[segment] for segment, _ in places], counts)
-    scores = exact_scores(query, list(segments), owners, np.concatenate([np.empty(0, np.int64), *rows]))
+def matches(query: Vectors, places: Sequence[Place]) -> list[Match]:
+    """Return images with their best proposals."""
+    segments = {segment: number for number, segment in enumerate(dict.fromkeys(p.segment for p in places))}
+    counts = [len(place.rows) for place in places]
+    owners = np.repeat([segments[place.segment] for place in places], counts)
+    rows = np.concatenate([np.empty(0, np.int64), *(place.rows for place in places)])
+    scores = exact_scores(query, list(segments), owners, rows)
     found = []
     of_images = np.split(scores, np.cumsum(counts)[:-1])
-    for (segment, position), of_image, numbers in zip(places, of_images, rows, strict=False):
+    for (segment, position, numbers), of_image in zip(places, of_images, strict=False):
         pairs = zip((-of_image).tolist(), segment.proposal_ids[numbers].tolist(), strict=True)
         best = sorted(pairs)[:MAX_PROPOSALS]
         proposals = tuple((key, -less) for less, key in best if less <= best[0][0] + SCORE_MARGIN)

@@ -36,7 +36,7 @@ EXACT = [
     r".*detector\.head(\.score)?/.*",
     r".*detector/aten::(sigmoid|mul|sqrt|clamp|exp|tanh)/.*",
 ]
-BASIS_SIZE, BASIS_WORDS = 510, 8000  # the index takes the first 504 directions
+BASIS_SIZE, BASIS_WORDS = 510, 8000  # the index takes the first 376 directions
 
 
 def pictures(photos: list[Photo], longer_side: int) -> Inputs:

@@ -43,7 +43,7 @@ def test_numbers_of_a_query_are_whole_numbers_of_a_byte():
 
 
 def test_a_long_basis_is_cut_to_what_fits():
-    assert len(spread(np.eye(600, dtype=np.float32))) == 504
+    assert len(spread(np.eye(600, dtype=np.float32))) == 376
 
 
 def test_a_basis_that_is_spread_is_one_of_the_same_space():
@@ -135,7 +135,7 @@ def test_a_few_rows_of_several_segments_have_the_scores_they_have_among_all(segm
 def test_an_image_matches_with_its_best_proposals_first(segment):
     query = GENERATOR.standard_normal(DIMENSION).astype(np.float32)
     scores = segment.scores(query)[:2]
-    with_text, without = matches(query, [(segment, 0), (segment, 1)])
+    with_text, without = matches(query, [segment.place(0), segment.place(1)])
     assert (with_text.image_id, with_text.score) == (7, scores.max())
     order = [number for number in np.argsort(-scores) if scores[number] >= scores.max() - 0.1]
     assert with_text.proposals == tuple((70 + number, scores[number]) for number in order)

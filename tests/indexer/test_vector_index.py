@@ -395,9 +395,10 @@ def test_bounds_of_the_shipped_network_change_nothing():
     words = generator.standard_normal((20, len(basis))) * np.geomspace(1, 0.01, len(basis)) @ basis
     words /= np.linalg.norm(words, axis=1, keepdims=True)
     for image_id in range(300):
-        vector = words[generator.integers(len(words))] + 0.02 * generator.standard_normal(basis.shape[1])
-        vector /= np.linalg.norm(vector)
+        noise = 0.02 * generator.standard_normal((3, basis.shape[1]))
+        vectors = words[generator.integers(len(words), size=3)] + noise
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         for index in (plain, bounded):
-            index.put(image_id, [image_id], vector[None])
+            index.put(image_id, range(3 * image_id, 3 * image_id + 3), vectors)
     for word in words.astype(np.float32):
         assert bounded.search(word[None], 7) == plain.search(word[None], 7)
