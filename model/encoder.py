@@ -17,10 +17,11 @@ from model import checkpoint, runtime, stages
 from model.charset import Charset
 from model.embedder import stretch_words
 from model.finder import Finder
-from model.legibility import Spelling
+from model.legibility import Legibility, Spelling
 from model.paper.finder import PaperFinder
 from model.photo import Proposals, Search, unit
 from model.retriever import Retriever
+from model.spelling import Speller, Vocabulary
 
 __all__ = ["DEFAULT_CHECKPOINT", "Encoder", "Proposals"]
 
@@ -96,13 +97,17 @@ class Encoder:
             batch=8 if self._device.type == "cuda" else 1,
             squeeze=loaded.squeeze,
         )
-        self._legibility = loaded.legibility
+        self._judge: tuple[Legibility, Speller] | None = None
+        if loaded.legibility and isinstance(self._network, Retriever):
+            speller = Speller(self._network.config.characters, self.charset.fold)
+            self._judge = loaded.legibility, speller
         self._photos = self._photo_side(options)
 
     def _photo_side(self, options: Search) -> PhotoSide:
         if isinstance(self._network, Retriever):
             crew = runtime.Crew(self._engine, self._threads)
-            return Finder(self._network, options, partial(self._compile, streams=crew.size), crew)
+            compile_part = partial(self._compile, streams=crew.size)
+            return Finder(self._network, options, compile_part, crew, self._judge and self._judge[1])
         return PaperFinder(self._network, options, self._device, self._threads)
 
     @cached_property
@@ -142,20 +147,23 @@ class Encoder:
         """
         with self._lock:
             found = self._photos.encode(images)
-        if self._legibility is None:
+        if self._judge is None:
             return found
-        return list(map(self._legibility.judged, found, self.spell(found)))
+        words, (rule, speller) = Vocabulary(self.encode_texts, self.dimension), self._judge
+        kept = list(map(rule.judged, found, self.spell(found, words)))
+        return _spelled(kept, rule, speller, words)
 
-    def spell(self, found: Sequence[Proposals]) -> list[Spelling]:
-        """Return what was read in the regions of photos, folded, with its embeddings."""
+    def spell(self, found: Sequence[Proposals], words: Vocabulary | None = None) -> list[Spelling]:
+        """Return what was read in the regions of photos, folded, with its embeddings.
+
+        Args:
+            found: The regions of each photo.
+            words: Where embeddings are looked up, and kept.
+        """
+        words = words or Vocabulary(self.encode_texts, self.dimension)
         read = [[self.charset.fold(text) for text in proposals.transcripts] for proposals in found]
-        words = sorted({text for of_photo in read for text in of_photo} - {""})
-        known = dict(zip(words, self.encode_texts(words), strict=True))
-        known[""] = np.zeros(self.dimension, np.float32)
-        return [
-            Spelling(texts, np.array([known[text] for text in texts], np.float32).reshape(-1, self.dimension))
-            for texts in read
-        ]
+        words.add(text for of_photo in read for text in of_photo)
+        return [Spelling(texts, words.embeddings(texts)) for texts in read]
 
     def locate(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Find the text of a photo without reading it.
@@ -181,9 +189,10 @@ class Encoder:
         """
         with self._lock:
             found = self._photos.embed_quads(image, quads)
-        if self._legibility is None:
+        if self._judge is None:
             return found
-        return self._legibility.spelled(found, *self.spell([found]))
+        (spelled,) = _spelled([found], *self._judge, Vocabulary(self.encode_texts, self.dimension))
+        return spelled
 
     def _compile(
         self,
@@ -209,3 +218,12 @@ class Encoder:
             ready=ready,
             cache=cache,
         )
+
+
+def _spelled(
+    found: Sequence[Proposals], rule: Legibility, speller: Speller, words: Vocabulary
+) -> list[Proposals]:
+    """Return the regions of photos with embeddings that include those of their likely spellings."""
+    spellings = [list(map(speller.spell, proposals.letters)) for proposals in found]
+    words.add(text for of_photo in spellings for of_region in of_photo for text, _ in of_region)
+    return list(map(rule.spelled, found, map(words.means, spellings)))

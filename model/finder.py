@@ -22,6 +22,7 @@ from model.recognizer import read
 from model.refiner import grid_places, sample, sides_to_quads
 from model.retriever import Retriever
 from model.shared import SharedMaps, no_crop
+from model.spelling import Speller
 
 CROP_BATCH = 16
 READING_SIDE = 2560  # words are cut out of photos that are at most as large, or twice as large as searched
@@ -42,7 +43,12 @@ class Finder:
     """Runs detector, second look, reader and Image-S2SM; they are prepared when the first photo comes."""
 
     def __init__(
-        self, retriever: Retriever, options: Search, compile_part: Compile, crew: runtime.Crew
+        self,
+        retriever: Retriever,
+        options: Search,
+        compile_part: Compile,
+        crew: runtime.Crew,
+        speller: Speller | None,
     ) -> None:
         """Prepare nothing yet.
 
@@ -51,8 +57,10 @@ class Finder:
             options: How to search.
             compile_part: Makes a part of the network ready to run, from its name, module and example inputs.
             crew: Runs what can run at once.
+            speller: Will spell what proposals say.
         """
         self._retriever, self._options, self._compile, self._crew = retriever, options, compile_part, crew
+        self._speller = speller
         self._dimension, self._shared = retriever.config.dimension, retriever.config.shared
 
     @cached_property
@@ -177,8 +185,16 @@ class Finder:
                 crops.setdefault(crop.pixels.shape[-1], []).append(crop)
         # The longest first, so that no one has much left when the others are done.
         batches = [batch for width in sorted(crops, reverse=True) for batch in _batches(crops[width])]
-        parts, characters = self.parts, self._retriever.config.characters
-        self._crew.map(lambda batch: _read_batch(parts, batch, characters), batches)
+        parts = self.parts
+        self._crew.map(lambda batch: self._read_batch(parts, batch), batches)
+
+    def _read_batch(self, parts: Parts, batch: "Sequence[Crop]") -> None:
+        """Read crops of one width."""
+        sequences, logits = parts.read(torch.cat([crop.pixels for crop in batch]))
+        transcripts = read(logits, self._retriever.config.characters)
+        letters = self._speller.fold(logits) if self._speller else [None] * len(batch)
+        for crop, *reading in zip(batch, transcripts, sequences, letters, strict=True):
+            crop.photo.readings[crop.region] = Reading(*reading)
 
 
 class Crop(NamedTuple):
@@ -207,13 +223,6 @@ def _cut(photo: WorkingPhoto, height: int, squeeze: float) -> list[Crop]:
     unread = photo.unread()
     crops = photo.crops(unread, height, squeeze)
     return [Crop(photo, region, crop) for region, crop in zip(unread, crops, strict=True)]
-
-
-def _read_batch(parts: Parts, batch: Sequence[Crop], characters: str) -> None:
-    """Read crops of one width."""
-    sequences, logits = parts.read(torch.cat([crop.pixels for crop in batch]))
-    for crop, transcript, sequence in zip(batch, read(logits, characters), sequences, strict=True):
-        crop.photo.readings[crop.region] = Reading(transcript, sequence)
 
 
 Item = TypeVar("Item")

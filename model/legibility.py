@@ -4,8 +4,8 @@ The detector sees that there is text, but not whether it can be read. Where some
 has an embedding of its own, from the text branch: the better it agrees with that of the region, the likelier
 the region shows a word that can be read. A logistic regression on that agreement and a few other signs tells
 how likely, and of regions that cover each other the better ones count. So many doubtful regions can be read,
-and few have to be kept. The embedding that is kept lies between the region's own and that of its spelling,
-which corrects part of the errors of either.
+and few have to be kept. The embedding that is kept lies between the region's own and the mean of those of its
+likely spellings, which corrects part of the errors of either.
 
 Shape legend: N regions, D numbers in an embedding.
 """
@@ -44,9 +44,9 @@ class Legibility:
     """How regions are judged; fitted by `model.training.legibility`, kept in a checkpoint's card.
 
     Attributes:
-        weights: Of the `signs`, the last one of a constant.
+        weights: Of the `signs`, the last one of a constant; an older rule knows fewer, the last ones.
         least: Probability below which a region is dropped.
-        share: Of the spelling in an embedding, to 1 of the region's own.
+        share: Of the spellings in an embedding, to 1 of the region's own.
     """
 
     weights: tuple[float, ...]
@@ -55,27 +55,27 @@ class Legibility:
 
     def judged(self, found: Proposals, spelling: Spelling) -> Proposals:
         """Return the regions that are kept, best first, with these probabilities for scores."""
-        logits = signs(found, spelling) @ np.array(self.weights, np.float32)
+        logits = signs(found, spelling)[:, -len(self.weights) :] @ np.array(self.weights, np.float32)
         scores = _sigmoid(logits - better_covering(found.boxes, logits))
         order = np.argsort(-scores, kind="stable")
         order = order[scores[order] >= self.least]
-        return self.spelled(found, spelling).take(order, scores[order])
+        return found.take(order, scores[order])
 
-    def spelled(self, found: Proposals, spelling: Spelling) -> Proposals:
-        """Return the regions with embeddings that include the spelling."""
-        mixed = unit(torch.from_numpy(found.embeddings + self.share * spelling.embeddings))
-        return replace(found, embeddings=mixed)
+    def spelled(self, found: Proposals, spellings: Floats) -> Proposals:
+        """Return the regions with embeddings that include those of their spellings (N, D)."""
+        mixed = unit(torch.from_numpy(found.embeddings + self.share * spellings))
+        return replace(found, embeddings=mixed, letters=[])
 
 
 def signs(found: Proposals, spelling: Spelling) -> Floats:
-    """Return what regions are judged by (N, 8): see the module; the last is 1."""
+    """Return what regions are judged by (N, 9), the detector's score first; the last is 1."""
     agreement = (found.embeddings * spelling.embeddings).sum(1)
-    certainty = np.clip(found.confidences, SURE, 1 - SURE)
     letters = np.array([len(text) for text in spelling.texts], np.float32)
     columns = [
+        _logit(found.scores),
         agreement,
         agreement**2,
-        np.log(certainty / (1 - certainty)),
+        _logit(found.confidences),
         np.minimum(letters, MOST_LETTERS),
     ]
     columns += [letters == count for count in (0, 1, 2)]
@@ -91,6 +91,12 @@ def better_covering(hulls: Floats, logits: Floats) -> Floats:
     return count
 
 
+def _logit(chances: Floats) -> Floats:
+    clipped = np.clip(chances, SURE, 1 - SURE)
+    result: Floats = np.log(clipped / (1 - clipped))
+    return result
+
+
 def _sigmoid(logits: Floats) -> Floats:
     result: Floats = torch.from_numpy(logits).sigmoid().numpy()
     return result
@@ -100,7 +106,7 @@ def fitted(observed: Floats, rightness: Floats, *, weight_decay: float = 1e-4) -
     """Return the weights of a logistic regression.
 
     Args:
-        observed: The `signs` of regions (N, 8).
+        observed: The `signs` of regions (N, 9).
         rightness: How well each shows a word that can be read (N,), in [0, 1].
         weight_decay: Keeps weights of what hardly varies small.
     """

@@ -6,7 +6,7 @@ gaps are read is a line: its words become regions of their own beside it. Region
 character of Chinese or the like may be a word taken apart: what they form on a line becomes a region too.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +39,7 @@ class Proposals:
         transcripts: What the reading branch reads, possibly empty.
         confidences: float32 (N,), probability of the least certain character, in [0, 1].
         embeddings: float32 (N, D), unit length.
+        letters: What each may say, (S, 1 + L) as `Speller.fold` gives it; none once that was used.
     """
 
     boxes: NDArray[np.float32]
@@ -47,6 +48,7 @@ class Proposals:
     transcripts: list[str]
     confidences: NDArray[np.float32]
     embeddings: NDArray[np.float32]
+    letters: list[Tensor] = field(default_factory=list)
 
     def take(self, order: NDArray[np.intp], scores: NDArray[np.float32]) -> "Proposals":
         """Return some regions in another order, with other scores."""
@@ -57,6 +59,7 @@ class Proposals:
             transcripts=[self.transcripts[index] for index in order.tolist()],
             confidences=self.confidences[order],
             embeddings=self.embeddings[order],
+            letters=[self.letters[index] for index in order.tolist()] if self.letters else [],
         )
 
 
@@ -80,10 +83,11 @@ class Search:
 
 
 class Reading(NamedTuple):
-    """What a crop says, and its sequence (F, T)."""
+    """What a crop says, its sequence (F, T), and what it may say if that is wanted (S, 1 + L)."""
 
     transcript: Transcript
     sequence: Tensor
+    letters: Tensor | None = None
 
 
 class WorkingPhoto:
@@ -228,6 +232,7 @@ class WorkingPhoto:
             transcripts=[reading.transcript.text for reading in readings],
             confidences=np.array([reading.transcript.confidence for reading in readings], np.float32),
             embeddings=unit(embeddings),
+            letters=[reading.letters for reading in readings if reading.letters is not None],
         )
 
 

@@ -76,12 +76,9 @@ def find(encoder: Encoder, photos: Sequence[Photo], cache: Path | None) -> list[
 
 def _unpacked(kept: np.lib.npyio.NpzFile) -> list[Proposals]:
     ends = kept["ends"][:-1]
-    parts = {name: np.split(kept[name], ends) for name in ARRAYS}
-    texts = np.split(kept["transcripts"], ends)
-    return [
-        Proposals(transcripts=own.tolist(), **{name: parts[name][index] for name in ARRAYS})
-        for index, own in enumerate(texts)
-    ]
+    boxes, quads, scores, confidences, embeddings = (np.split(kept[name], ends) for name in ARRAYS)
+    texts = [of_photo.tolist() for of_photo in np.split(kept["transcripts"], ends)]
+    return list(map(Proposals, boxes, quads, scores, texts, confidences, embeddings))
 
 
 def worst(

@@ -1,7 +1,7 @@
 r"""Fits how regions are judged by what was read there (`model.legibility`), and notes it in a checkpoint.
 
     python -m model.training.legibility IN.safetensors OUT.safetensors --dataset DATA/icdar2015/train.jsonl \
-        --validation DATA/icdar2015/val.jsonl --min-score 0.28 --squeeze 1.4 --proposals 18
+        --validation DATA/icdar2015/val.jsonl --min-score 0.28 --squeeze 1.4 --proposals 21
 
 A region is right as far as it looks like the word that it overlaps. Everything is fitted on regions of the
 data set but the probability from which they are kept, which leaves so many a photo of the validation photos.
@@ -23,11 +23,12 @@ from model.encoder import Encoder, Proposals
 from model.evaluation.dataset import Photo, read_photos, spread
 from model.evaluation.metrics import best_overlaps
 from model.legibility import Legibility, Spelling, fitted, signs
+from model.retriever import Retriever
 
 log = logging.getLogger(__name__)
 
 Floats = NDArray[np.float32]
-SHARE = 0.5  # of the spelling in an embedding: 0.25 to 1 rank about alike
+SHARE = 1.0  # of the spellings in an embedding: 0.5 to 1 rank about alike
 OVERLAP = 0.4  # IoU from which a region shows a word
 DOUBTFUL = 0.25  # detector score of regions to fit on: somebody may wish to have more of them read
 
@@ -96,7 +97,7 @@ def main() -> None:
     parser.add_argument("--dataset", type=Path, required=True, help="photos and their words, to fit on")
     parser.add_argument("--validation", type=Path, required=True, help="others, to know how many are kept")
     parser.add_argument("--photos", type=int, default=200, help="so many of the data set, evenly spread")
-    parser.add_argument("--proposals", type=float, default=18, help="to be kept of a photo, on average")
+    parser.add_argument("--proposals", type=float, default=21, help="to be kept of a photo, on average")
     parser.add_argument("--longer-side", type=int, help="size at which photos are searched from now on")
     parser.add_argument("--min-score", type=float, help="detector score of what is read from now on")
     parser.add_argument("--squeeze", type=float, help="words are read narrower by so much from now on")
@@ -104,6 +105,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         loaded = checkpoint.load(given.checkpoint)
+        if not isinstance(loaded.network, Retriever):
+            raise ValueError("only the presets accurate, joint and distilled judge regions")
         wishes = {name: getattr(given, name) for name in ("longer_side", "min_score", "squeeze")}
         card = loaded.card | {name: value for name, value in wishes.items() if value is not None}
         card.pop("legibility", None)

@@ -9,7 +9,7 @@ from model.legibility import Legibility, Spelling, better_covering, fitted, sign
 from model.photo import Proposals
 from model.retriever import Retriever
 
-RULE = Legibility((4.0, 0, 0, 0, 0, 0, 0, -2.0), least=0.4, share=0.5)
+RULE = Legibility((0, 4.0, 0, 0, 0, 0, 0, 0, -2.0), least=0.4, share=0.5)
 
 
 def regions(*agreements: float, apart: float = 100) -> tuple[Proposals, Spelling]:
@@ -46,10 +46,10 @@ def test_of_regions_that_cover_each_other_the_better_ones_count() -> None:
 
 def test_embeddings_are_drawn_to_the_spelling_and_keep_their_length() -> None:
     found, spelling = regions(0.0)
-    spelled = RULE.spelled(found, spelling)
+    spelled = RULE.spelled(found, spelling.embeddings)
     assert spelled.embeddings[0] == pytest.approx(np.array([0.5, 1]) / 1.25**0.5, abs=1e-6)
     assert spelled.scores.tolist() == found.scores.tolist()
-    nothing = Spelling([""], np.zeros((1, 2), np.float32))
+    nothing = np.zeros((1, 2), np.float32)
     np.testing.assert_allclose(RULE.spelled(found, nothing).embeddings, found.embeddings, atol=1e-6)
 
 
@@ -59,14 +59,24 @@ def test_a_photo_without_regions_stays_one() -> None:
     assert judged.embeddings.shape == (0, 2)
 
 
+def test_an_older_rule_judges_without_the_score_of_the_detector() -> None:
+    older = Legibility(RULE.weights[1:], RULE.least, RULE.share)
+    assert (
+        older.judged(*regions(0.6, 0.1, 0.9)).scores.tolist()
+        == RULE.judged(*regions(0.6, 0.1, 0.9)).scores.tolist()
+    )
+
+
 def test_signs_tell_how_sure_the_reader_was_and_how_much_it_read() -> None:
     found, _ = regions(0.5, 0.5, 0.5)
     found.confidences[:] = [0, 0.5, 1]
+    found.scores[:] = [0.5, 1, 0]
     texts = ["", "ab", "abcdefgh"]
     observed = signs(found, Spelling(texts, np.zeros((3, 2), np.float32)))
-    assert observed[:, 0].tolist() == [0, 0, 0]
-    assert observed[0, 2] < observed[1, 2] == 0 < observed[2, 2] < 10  # finite at 0 and 1
-    assert observed[:, 3:].tolist() == [[0, 1, 0, 0, 1], [2, 0, 0, 1, 1], [6, 0, 0, 0, 1]]
+    assert -10 < observed[2, 0] < observed[0, 0] == 0 < observed[1, 0] < 10  # finite at 0 and 1
+    assert observed[:, 1].tolist() == [0, 0, 0]
+    assert observed[0, 3] < observed[1, 3] == 0 < observed[2, 3]
+    assert observed[:, 4:].tolist() == [[0, 1, 0, 0, 1], [2, 0, 0, 1, 1], [6, 0, 0, 0, 1]]
 
 
 def test_a_fit_finds_what_the_regions_were_made_with() -> None:
@@ -85,16 +95,18 @@ def test_an_encoder_judges_by_what_its_checkpoint_says(tiny: Retriever, tmp_path
     checkpoint.save(plain, tiny, {"min_score": 0.0})
     first = Encoder(plain, device="cpu-torch", longer_sides=[128])
     (all_found,) = first.encode_images([image])
-    judged = Legibility((1.0,) * 8, 0.0, 0.5).judged(all_found, *first.spell([all_found]))
+    judged = Legibility((1.0,) * 9, 0.0, 0.5).judged(all_found, *first.spell([all_found]))
     half = len(judged.scores) // 2
     least = float(judged.scores[half - 1] + judged.scores[half]) / 2
-    rule = {"weights": [1.0] * 8, "least": least, "share": 0.5}
+    rule = {"weights": [1.0] * 9, "least": least, "share": 0.5}
     checkpoint.save(judging, tiny, {"min_score": 0.0, "legibility": rule})
     second = Encoder(judging, device="cpu-torch", longer_sides=[128])
     (found,) = second.encode_images([image])
     assert 0 < len(found.scores) < len(all_found.scores)
     np.testing.assert_array_equal(found.scores, judged.scores[: len(found.scores)])
-    np.testing.assert_array_equal(found.embeddings, judged.embeddings[: len(found.scores)])
+    assert found.letters == []
+    np.testing.assert_allclose(np.linalg.norm(found.embeddings, axis=1), 1, atol=1e-6)
+    assert not np.allclose(found.embeddings, judged.embeddings[: len(found.scores)], atol=1e-2)  # spelled
     quads = all_found.quads[:3]
     given = second.embed_quads(image, quads)
     np.testing.assert_allclose(given.quads, quads, atol=1e-3)

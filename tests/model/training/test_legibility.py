@@ -50,7 +50,7 @@ def test_the_rule_is_noted_in_the_checkpoint_and_keeps_the_words(
     assert after.extras.eight_bits == before.extras.eight_bits
     rule = after.legibility
     assert rule is not None
-    assert len(rule.weights) == 8
+    assert len(rule.weights) == 9
     assert rule.weights != getattr(before.legibility, "weights", None)
     assert "2 of 2 photos" in caplog.text
     encoder = Encoder(out, device="cpu")
