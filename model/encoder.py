@@ -224,6 +224,6 @@ def _spelled(
     found: Sequence[Proposals], rule: Legibility, speller: Speller, words: Vocabulary
 ) -> list[Proposals]:
     """Return the regions of photos with embeddings that include those of their likely spellings."""
-    spellings = [list(map(speller.spell, proposals.letters)) for proposals in found]
+    spellings = [list(map(speller.spell, proposals.steps)) for proposals in found]
     words.add(text for of_photo in spellings for of_region in of_photo for text, _ in of_region)
     return list(map(rule.spelled, found, map(words.means, spellings)))

@@ -192,8 +192,8 @@ class Finder:
         """Read crops of one width."""
         sequences, logits = parts.read(torch.cat([crop.pixels for crop in batch]))
         transcripts = read(logits, self._retriever.config.characters)
-        letters = self._speller.fold(logits) if self._speller else [None] * len(batch)
-        for crop, *reading in zip(batch, transcripts, sequences, letters, strict=True):
+        steps = self._speller.steps(logits) if self._speller else [None] * len(batch)
+        for crop, *reading in zip(batch, transcripts, sequences, steps, strict=True):
             crop.photo.readings[crop.region] = Reading(*reading)
 
 

@@ -64,7 +64,7 @@ class Legibility:
     def spelled(self, found: Proposals, spellings: Floats) -> Proposals:
         """Return the regions with embeddings that include those of their spellings (N, D)."""
         mixed = unit(torch.from_numpy(found.embeddings + self.share * spellings))
-        return replace(found, embeddings=mixed, letters=[])
+        return replace(found, embeddings=mixed, steps=[])
 
 
 def signs(found: Proposals, spelling: Spelling) -> Floats:

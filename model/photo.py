@@ -19,6 +19,7 @@ from model import boxes, transforms
 from model.charset import is_dense
 from model.recognizer import Transcript
 from model.shared import SharedMaps
+from model.spelling import Steps
 
 PYRAMID_LEVELS = 5
 MARGIN = 2  # pixels around a crop that sampling between pixels may reach
@@ -39,7 +40,7 @@ class Proposals:
         transcripts: What the reading branch reads, possibly empty.
         confidences: float32 (N,), probability of the least certain character, in [0, 1].
         embeddings: float32 (N, D), unit length.
-        letters: What each may say, (S, 1 + L) as `Speller.fold` gives it; none once that was used.
+        steps: What each may say, as `Speller.steps` gives it; none once that was used, or if nobody asks.
     """
 
     boxes: NDArray[np.float32]
@@ -48,7 +49,7 @@ class Proposals:
     transcripts: list[str]
     confidences: NDArray[np.float32]
     embeddings: NDArray[np.float32]
-    letters: list[Tensor] = field(default_factory=list)
+    steps: list[Steps] = field(default_factory=list)
 
     def take(self, order: NDArray[np.intp], scores: NDArray[np.float32]) -> "Proposals":
         """Return some regions in another order, with other scores."""
@@ -59,7 +60,7 @@ class Proposals:
             transcripts=[self.transcripts[index] for index in order.tolist()],
             confidences=self.confidences[order],
             embeddings=self.embeddings[order],
-            letters=[self.letters[index] for index in order.tolist()] if self.letters else [],
+            steps=[self.steps[index] for index in order.tolist()] if self.steps else [],
         )
 
 
@@ -83,11 +84,11 @@ class Search:
 
 
 class Reading(NamedTuple):
-    """What a crop says, its sequence (F, T), and what it may say if that is wanted (S, 1 + L)."""
+    """What a crop says, its sequence (F, T), and what it may say, if that is wanted."""
 
     transcript: Transcript
     sequence: Tensor
-    letters: Tensor | None = None
+    steps: Steps | None = None
 
 
 class WorkingPhoto:
@@ -232,7 +233,7 @@ class WorkingPhoto:
             transcripts=[reading.transcript.text for reading in readings],
             confidences=np.array([reading.transcript.confidence for reading in readings], np.float32),
             embeddings=unit(embeddings),
-            letters=[reading.letters for reading in readings if reading.letters is not None],
+            steps=[reading.steps for reading in readings if reading.steps is not None],
         )
 
 

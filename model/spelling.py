@@ -1,12 +1,10 @@
 """Likely spellings of what a region shows: the likeliest of whole words, not only the likeliest characters.
 
 They are found by a prefix beam search of the CTC paths (Hannun et al., "First-pass large vocabulary
-continuous speech recognition using bi-directional recurrent DNNs", 2014), over characters as the network
-folds them: `Bar` and `bar` are one spelling. Characters that cannot be searched for say nothing, as the blank
-does.
+continuous speech recognition using bi-directional recurrent DNNs", 2014), over spellings as the network folds
+them: what is read as `Bar` and as `bar` adds up. Characters that cannot be searched for are like the blank.
 
-Shape legend: N regions, S steps, C characters that are read, L letters they fold to, D numbers in an
-embedding.
+Shape legend: N regions, S steps, C characters that are read, D numbers in an embedding.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -17,14 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 WIDTH, KEPT = 8, 5  # beginnings that are gone on with, and spellings at the end
-LETTERS, LEAST_LETTER = 5, 0.01  # that a step may say, and how likely each is at least
+CHARACTERS, LEAST = 6, 0.01  # that a step may say, and how likely each is at least
 UNLIKELY = 0.03  # probability of what is left out, to that of the best
 
 Floats = NDArray[np.float32]
+# Of each step: the probability of silence, and those of the likeliest characters, given by their numbers.
+Steps = list[tuple[float, list[float], list[int]]]
 Spellings = list[tuple[str, float]]  # with their shares, which are 1 together; the likeliest first
-Beams = dict[
-    str, tuple[float, float]
-]  # beginnings: the probabilities that they end silent, and in their letter
+# Beginnings with the probability of their paths that end silent, and of those that end in each character.
+Beams = dict[str, tuple[float, dict[int, float]]]
 
 
 class Speller:
@@ -35,53 +34,56 @@ class Speller:
 
         Args:
             characters: That are read, C of them; the first logit is the blank's.
-            fold: To what can be searched for.
+            fold: To what can be searched for: nothing, a letter, or several as for `½`.
         """
-        folded = ["", *map(fold, characters)]
-        self._letters = list(dict.fromkeys(folded))  # the first says nothing
-        places = {letter: place for place, letter in enumerate(self._letters)}
-        self._places = torch.tensor([places[letter] for letter in folded])
+        self._folded = ["", *map(fold, characters)]
+        spoken = torch.tensor([bool(letters) for letters in self._folded])
+        self._silent, self._spoken = (~spoken).nonzero()[:, 0], spoken.nonzero()[:, 0]
 
-    def fold(self, logits: Tensor) -> Tensor:
-        """Return the probabilities of silence and letters (N, S, 1 + L), given logits (N, S, 1 + C)."""
-        folded = torch.zeros(*logits.shape[:2], len(self._letters))
-        return folded.index_add_(2, self._places, logits.float().cpu().softmax(2))
+    def steps(self, logits: Tensor) -> list[Steps]:
+        """Return what each region may say, given logits (N, S, 1 + C)."""
+        probabilities = logits.float().cpu().softmax(2)
+        silent = probabilities[..., self._silent].sum(2)
+        chances, places = probabilities[..., self._spoken].topk(min(CHARACTERS, len(self._spoken)))
+        rows = zip(silent.tolist(), chances.tolist(), self._spoken[places].tolist(), strict=True)
+        return [list(zip(*row, strict=True)) for row in rows]
 
-    def spell(self, probabilities: Tensor) -> Spellings:
-        """Return the likely spellings of a region, given its part (S, 1 + L) of what `fold` returns.
+    def spell(self, steps: Steps) -> Spellings:
+        """Return the likely spellings of a region.
 
         The shares are as the square roots of the probabilities: readers are surer than right.
         """
-        spoken, places = probabilities[:, 1:].topk(min(LETTERS, len(self._letters) - 1))
-        beams: Beams = {"": (1.0, 0.0)}
-        steps = zip(probabilities[:, 0].tolist(), spoken.tolist(), places.tolist(), strict=True)
-        for silent, chances, letters in steps:
-            pairs = zip(letters, chances, strict=True)
-            said = [(self._letters[place + 1], chance) for place, chance in pairs if chance >= LEAST_LETTER]
-            beams = _likeliest(_further(beams, silent, said), WIDTH)
-        roots = {text: sum(ends) ** 0.5 for text, ends in _likeliest(beams, KEPT).items()}
+        beams: Beams = {"": (1.0, {})}
+        for silent, chances, numbers in steps:
+            said = [pair for pair in zip(numbers, chances, strict=True) if pair[1] >= LEAST]
+            beams = _likeliest(self._further(beams, silent, said), WIDTH)
+        roots = {text: _probability(*ends) ** 0.5 for text, ends in _likeliest(beams, KEPT).items()}
         return [(text, root / sum(roots.values())) for text, root in roots.items()]
 
+    def _further(self, beams: Beams, silent: float, said: Sequence[tuple[int, float]]) -> Beams:
+        """Return the beginnings after one more step."""
+        after: dict[str, tuple[list[float], dict[int, float]]] = {}
+        for text, (blank, spoken) in beams.items():
+            both = _probability(blank, spoken)
+            still, held = after.setdefault(text, ([0.0], {}))
+            still[0] += both * silent
+            for number, chance in said:
+                same = spoken.get(number, 0.0)  # goes on: only after silence it is said once more
+                if same:
+                    held[number] = held.get(number, 0.0) + same * chance
+                _, longer = after.setdefault(text + self._folded[number], ([0.0], {}))
+                longer[number] = longer.get(number, 0.0) + (both - same) * chance
+        return {text: (still[0], held) for text, (still, held) in after.items()}
 
-def _further(beams: Beams, silent: float, said: Sequence[tuple[str, float]]) -> Beams:
-    """Return the beginnings after one more step."""
-    after: Beams = {}
-    for text, (quiet, loud) in beams.items():
-        held = 0.0
-        for letter, chance in said:
-            again = text.endswith(letter)  # the same letter once more, unless there was silence
-            held += loud * chance if again else 0.0
-            longer = after.get(text + letter, (0.0, 0.0))
-            after[text + letter] = longer[0], longer[1] + (quiet if again else quiet + loud) * chance
-        known = after.get(text, (0.0, 0.0))
-        after[text] = known[0] + (quiet + loud) * silent, known[1] + held
-    return after
+
+def _probability(blank: float, spoken: dict[int, float]) -> float:
+    return blank + sum(spoken.values())
 
 
 def _likeliest(beams: Beams, count: int) -> Beams:
-    ranked = sorted(beams.items(), key=lambda item: -sum(item[1]))[:count]
-    least = UNLIKELY * sum(ranked[0][1])
-    return {text: ends for text, ends in ranked if sum(ends) >= least}
+    ranked = sorted(((_probability(*ends), text) for text, ends in beams.items()), reverse=True)[:count]
+    least = UNLIKELY * ranked[0][0]
+    return {text: beams[text] for probability, text in ranked if probability >= least}
 
 
 class Vocabulary:

@@ -23,7 +23,6 @@ from model.encoder import Encoder, Proposals
 from model.evaluation.dataset import Photo, read_photos, spread
 from model.evaluation.metrics import best_overlaps
 from model.legibility import Legibility, Spelling, fitted, signs
-from model.retriever import Retriever
 
 log = logging.getLogger(__name__)
 
@@ -105,15 +104,13 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         loaded = checkpoint.load(given.checkpoint)
-        if not isinstance(loaded.network, Retriever):
-            raise ValueError("only the presets accurate, joint and distilled judge regions")
         wishes = {name: getattr(given, name) for name in ("longer_side", "min_score", "squeeze")}
         card = loaded.card | {name: value for name, value in wishes.items() if value is not None}
         card.pop("legibility", None)
         photos = spread(read_photos(given.dataset), given.photos)
         with tempfile.TemporaryDirectory() as folder:
             bare = Path(folder) / "bare.safetensors"
-            checkpoint.save(bare, loaded.network, card, loaded.extras)
+            checkpoint.save(bare, loaded.retriever, card, loaded.extras)
             encoder, others = Encoder(bare, min_score=DOUBTFUL), read_photos(given.validation)
             wanted = {"min_score": float(card["min_score"]), "proposals": given.proposals}
             rule = fit(encoder, photos, others, **wanted)

@@ -6,7 +6,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from model import encoder as module
 from model.encoder import Encoder, Proposals
+from model.legibility import Legibility
+from model.spelling import Speller, Vocabulary
 
 
 def draw(words: dict[str, tuple[int, int]], size: tuple[int, int] = (640, 480)) -> NDArray[np.uint8]:
@@ -51,6 +54,36 @@ def test_clean_words_of_any_size_are_surely_found(encoder: Encoder, height: int)
     ImageDraw.Draw(image).text((20, 40), "hotel", (30, 20, 60), ImageFont.load_default(height))
     _, scores = encoder.locate(np.asarray(image))
     assert scores[0] > 0.65
+
+
+def test_embeddings_are_drawn_to_what_their_own_regions_may_say(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def noting(
+        found: list[Proposals], rule: Legibility, speller: Speller, words: Vocabulary
+    ) -> list[Proposals]:
+        seen.append((found[0], rule, speller))
+        return spelled(found, rule, speller, words)
+
+    spelled = module._spelled
+    monkeypatch.setattr(module, "_spelled", noting)
+    (after,) = encoder.encode_images([draw({"GATE": (60, 30), "mango": (60, 180), "Plaza": (60, 330)})])
+    before, rule, speller = seen[0]
+    spellings = [speller.spell(steps) for steps in before.steps]
+    words = [encoder.charset.fold(text) for text in before.transcripts]
+    sure = before.confidences > 0.8
+    assert {"gate", "mango", "plaza"} <= set(words)
+    assert sum(sure) >= 2
+    for own, kept, likely, word, certain in zip(
+        before.embeddings, after.embeddings, spellings, words, sure, strict=True
+    ):
+        assert not certain or likely[0][0] == word
+        named = [(text, share) for text, share in likely if text]
+        means = np.array([share for _, share in named]) @ encoder.encode_texts([text for text, _ in named])
+        mixed = own + rule.share * means
+        np.testing.assert_allclose(kept, mixed / np.linalg.norm(mixed), atol=1e-4)
 
 
 def test_similarity_follows_the_edit_distance(encoder: Encoder, proposals: Proposals) -> None:

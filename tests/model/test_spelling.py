@@ -8,17 +8,20 @@ from torch import Tensor
 
 from model import spelling
 from model.charset import Charset
-from model.spelling import Speller, Vocabulary
+from model.spelling import Speller, Spellings, Vocabulary
 
 FOLD = Charset().fold
 
 
 def spelled(characters: str, *steps: dict[str, float]) -> dict[str, float]:
-    """Spell steps whose characters have these probabilities; the blank, "", has the rest."""
-    speller = Speller(characters, FOLD)
+    """Spell steps whose characters have these probabilities; the blank has the rest."""
     rows = [[1 - sum(step.values()), *(step.get(character, 0) for character in characters)] for step in steps]
-    (letters,) = speller.fold(torch.tensor(rows).clamp(min=1e-9).log()[None])
-    return dict(speller.spell(letters))
+    return dict(spell(Speller(characters, FOLD), torch.tensor(rows).clamp(min=1e-9).log()))
+
+
+def spell(speller: Speller, logits: Tensor) -> Spellings:
+    (steps,) = speller.steps(logits[None])
+    return speller.spell(steps)
 
 
 def all_paths(probabilities: Tensor, letters: str) -> dict[str, float]:
@@ -32,14 +35,13 @@ def all_paths(probabilities: Tensor, letters: str) -> dict[str, float]:
 
 
 def test_spellings_have_the_probabilities_of_all_their_paths(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"WIDTH": 1000, "KEPT": 1000, "UNLIKELY": 1e-30, "LEAST_LETTER": 0.0}.items():
+    for name, value in {"WIDTH": 1000, "KEPT": 1000, "UNLIKELY": 1e-30, "LEAST": 0.0}.items():
         monkeypatch.setattr(spelling, name, value)
     letters = "abc"
     for seed in range(5):
         logits = 2 * torch.randn(5, 1 + len(letters), generator=torch.Generator().manual_seed(seed))
         roots = {text: p**0.5 for text, p in all_paths(logits.double().softmax(1), letters).items()}
-        speller = Speller(letters, FOLD)
-        found = speller.spell(speller.fold(logits[None])[0])
+        found = spell(Speller(letters, FOLD), logits)
         assert dict(found) == pytest.approx(
             {text: root / sum(roots.values()) for text, root in roots.items()}
         )
@@ -52,6 +54,19 @@ def test_capitals_and_accents_are_one_letter_and_signs_are_silent() -> None:
     assert found == pytest.approx({"ae": 1.0})
     assert spelled("l-", {"l": 1}, {"-": 1}, {"l": 1}) == pytest.approx({"ll": 1.0})
     assert spelled("l-", {"l": 1}, {"l": 1}) == pytest.approx({"l": 1.0})
+
+
+def test_another_character_of_the_same_letter_is_the_letter_once_more() -> None:
+    assert spelled("LloydO", {"L": 1}, {"l": 1}, {"o": 1}, {}, {"y": 1}, {"d": 1}) == pytest.approx(
+        {"lloyd": 1}
+    )
+    assert spelled("O0o", {"O": 1}, {"o": 1}) == pytest.approx({"oo": 1})
+    assert spelled("oO", {"O": 0.6, "o": 0.4}, {}) == pytest.approx({"o": 1})
+
+
+def test_a_character_may_be_several_letters() -> None:
+    assert spelled("\u00bd2", {"\u00bd": 1}, {"2": 1}) == pytest.approx({"122": 1})
+    assert spelled("\u00dfs", {"\u00df": 1}, {"\u00df": 1}, {"s": 1}) == pytest.approx({"sss": 1})
 
 
 def test_what_is_sure_has_one_spelling_and_what_is_not_several() -> None:
