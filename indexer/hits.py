@@ -4,13 +4,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 from sqlalchemy.orm import Session
 
 from indexer import queries, shown, transcripts
-from indexer.query_language import Query
+from indexer.phrases import Placement
+from indexer.query_language import Query, Term
 from indexer.ranking import Embeddings, texts_of_terms
+from indexer.segment import Ids, Vectors
 from indexer.shown import Photo
 from indexer.transcripts import Reading, Way, reads
+from indexer.vector_index import VectorIndex
 
 MAX_BOXES_A_WORD = 10
 
@@ -88,6 +92,57 @@ class Page:
     total: int
     photos: Sequence[Found]
     likely: bool = True
+
+
+def explain(
+    index: VectorIndex,
+    query: Query,
+    embeddings: Embeddings,
+    image_ids: Ids,
+    scores: Vectors,
+    placements: Sequence[Mapping[int, Placement]],
+) -> list[Found]:
+    """Return photos with the regions that show the words of a query.
+
+    Args:
+        index: The regions of the photos.
+        query: What was looked for.
+        embeddings: Of `ranking.texts_of` the query, (D,) each.
+        image_ids: The photos (M,), in their order.
+        scores: Of the photos (M,).
+        placements: For each term the regions of its words by photo, where they were looked up.
+    """
+    texts = texts_of_terms(query.terms)
+    matches = index.search(np.stack([embeddings[text] for text in texts]), len(image_ids), image_ids)
+    regions = {
+        text: {match.image_id: match.proposals for match in found}
+        for text, found in zip(texts, matches, strict=True)
+    }
+    page = []
+    for image_id, score in zip(image_ids.tolist(), scores.tolist(), strict=True):
+        of_photo: dict[str, Regions] = {}
+        for term, of_term in zip(query.terms, placements, strict=True):
+            near = {text: found.get(image_id, ()) for text, found in regions.items()}
+            of_photo |= _of_term(term, near, of_term.get(image_id))
+        page.append(Found(image_id, score, of_photo))
+    return page
+
+
+def _of_term(term: Term, near: Mapping[str, Regions], placement: Placement | None) -> dict[str, Regions]:
+    """Return for each word of a term its regions in one photo, the one that counts first.
+
+    Where a whole line reads more like a phrase than its words do, the line comes first, under the phrase.
+    """
+    regions = {word: near[word] for word in term.words}
+    if placement is None:
+        return regions
+    for word, place in zip(term.words, placement.places, strict=True):
+        rest = [pair for pair in near[word] if pair[0] != place.proposal_id]
+        regions[word] = [(place.proposal_id, place.score), *rest]
+    line = near["".join(term.words)][:1]
+    if line and line[0][1] > placement.score:
+        return {" ".join(term.words): line, **regions}
+    return regions
 
 
 def build(

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
@@ -20,7 +20,6 @@ from indexer.filters import NO_FILTERS, Filters, photos
 from indexer.folding import fold
 from indexer.follower import Served
 from indexer.hits import Found, Hit, Page
-from indexer.phrases import Placement
 from indexer.query_language import Query, Term, parse_all, words_of
 from indexer.ranking import Embeddings, Scores
 from indexer.segment import NO_TEXT_SCORE, Ids, Mask, Vectors
@@ -363,38 +362,5 @@ def _reading(this: _Search, terms: Sequence[Term], way: Way) -> list[Ids]:
 def _explain(this: _Search, query: Query, ranked: _Ranked, part: slice) -> list[Found]:
     """Return photos of a part of the ranking with the regions that show the words."""
     positions = ranked.order[part]
-    image_ids = ranked.scores.image_ids[positions]
-    texts = ranking.texts_of(query)
-    vectors = np.stack([this.embeddings[text] for text in texts])
-    matches = this.served.index.search(vectors, len(image_ids), image_ids)
-    regions = {
-        text: {match.image_id: match.proposals for match in found}
-        for text, found in zip(texts, matches, strict=True)
-    }
-    page = []
-    for image_id, score in zip(image_ids.tolist(), ranked.totals[positions].tolist(), strict=True):
-        of_photo: dict[str, hits.Regions] = {}
-        for term, placements in zip(query.terms, ranked.scores.placements, strict=True):
-            near = {text: found.get(image_id, ()) for text, found in regions.items()}
-            of_photo |= _of_term(term, near, placements.get(image_id))
-        page.append(Found(image_id, score, of_photo))
-    return page
-
-
-def _of_term(
-    term: Term, near: Mapping[str, hits.Regions], placement: Placement | None
-) -> dict[str, hits.Regions]:
-    """Return for each word of a term its regions in one photo, the one that counts first.
-
-    Where a whole line reads more like a phrase than its words do, the line comes first, under the phrase.
-    """
-    regions = {word: near[word] for word in term.words}
-    if placement is None:
-        return regions
-    for word, place in zip(term.words, placement.places, strict=True):
-        rest = [pair for pair in near[word] if pair[0] != place.proposal_id]
-        regions[word] = [(place.proposal_id, place.score), *rest]
-    line = near["".join(term.words)][:1]
-    if line and line[0][1] > placement.score:
-        return {" ".join(term.words): line, **regions}
-    return regions
+    photos_there = ranked.scores.image_ids[positions], ranked.totals[positions]
+    return hits.explain(this.served.index, query, this.embeddings, *photos_there, ranked.scores.placements)
