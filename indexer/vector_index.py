@@ -281,9 +281,9 @@ class FaissIndex:
         scores = np.concatenate([scores, rest])
         leaders = _leaders(image_ids[:end], scores, limit)
         least = scores[leaders].min() - SCORE_MARGIN
-        if least <= unseen:
+        if least <= unseen:  # a region that was not looked at may belong to those listed
             return [segments[owners[number]].place(int(images[number])) for number in leaders]
-        seen = image_ids[: np.count_nonzero(bounds >= least)]
+        seen = image_ids[: np.count_nonzero(bounds >= least)]  # none behind them is listed
         best = [rows[np.flatnonzero(seen == image_id)] for image_id in image_ids[leaders]]
         found_in = [segments[owner] for owner in owners[leaders]]
         return list(map(Place, found_in, images[leaders].tolist(), best))

@@ -149,7 +149,7 @@ class Encoder:
             found = self._photos.encode(images)
         if self._judge is None:
             return found
-        words, (rule, speller) = Vocabulary(self.encode_texts, self.dimension), self._judge
+        words, (rule, speller) = self._vocabulary(), self._judge
         kept = list(map(rule.judged, found, self.spell(found, words)))
         return _spelled(kept, rule, speller, words)
 
@@ -160,7 +160,7 @@ class Encoder:
             found: The regions of each photo.
             words: Where embeddings are looked up, and kept.
         """
-        words = words or Vocabulary(self.encode_texts, self.dimension)
+        words = words or self._vocabulary()
         read = [[self.charset.fold(text) for text in proposals.transcripts] for proposals in found]
         words.add(text for of_photo in read for text in of_photo)
         return [Spelling(texts, words.embeddings(texts)) for texts in read]
@@ -191,8 +191,11 @@ class Encoder:
             found = self._photos.embed_quads(image, quads)
         if self._judge is None:
             return found
-        (spelled,) = _spelled([found], *self._judge, Vocabulary(self.encode_texts, self.dimension))
+        (spelled,) = _spelled([found], *self._judge, self._vocabulary())
         return spelled
+
+    def _vocabulary(self) -> Vocabulary:
+        return Vocabulary(self.encode_texts, self.dimension)
 
     def _compile(
         self,

@@ -58,7 +58,8 @@ class Speller:
             said = [pair for pair in zip(numbers, chances, strict=True) if pair[1] >= LEAST]
             beams = _likeliest(self._further(beams, silent, said), WIDTH)
         roots = {text: _probability(*ends) ** 0.5 for text, ends in _likeliest(beams, KEPT).items()}
-        return [(text, root / sum(roots.values())) for text, root in roots.items()]
+        total = sum(roots.values())
+        return [(text, root / total) for text, root in roots.items()]
 
     def _further(self, beams: Beams, silent: float, said: Sequence[tuple[int, float]]) -> Beams:
         """Return the beginnings after one more step."""
