@@ -81,7 +81,7 @@ def api() -> None:
     if settings.database_url is None:
         raise ValueError("set GLYPHSEEK_DATABASE_URL, or start everything together with `glyphseek serve`")
     # Loaded here and not in the application, so that a bad checkpoint is an error of the command line.
-    encoder = make_encoder(settings, device="cpu", threads=1)
+    encoder = make_encoder(settings, device="cpu", threads=2)  # one for each direction of the text branch
     keep_checkpoint(settings, encoder)
     config = uvicorn.Config(
         create_app(settings, encoder),

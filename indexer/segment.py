@@ -29,7 +29,6 @@ REST_PLACES = 8
 REST_STEPS = REST_PLACES * LEVELS / (MAX_LENGTH + 1e-3)
 ROUNDING = 1e-4  # more than float32 loses of a product of unit vectors
 MOST_PARTS = 376  # with the rest 384 bytes; more promise little more of words, and take longer
-MOST_COPIED = 256  # rows at once, 1 MB: it is still in the cache when it is multiplied
 FIRST_CANDIDATES, MORE_CANDIDATES = 512, 8  # rows that are looked at, and how many times as many next
 LANES = 64  # FAISS multiplies whole numbers where the length of a vector is a multiple of it
 
@@ -150,7 +149,7 @@ class Segment:
         rows = np.repeat(self.alive, self.counts)
         vectors = np.empty((0, self._index.d), np.float16)
         if len(rows):
-            vectors = self.codes(rows).view(np.float16)
+            vectors = self.codes()[rows].view(np.float16)
         return self.image_ids[self.alive], self.counts[self.alive], self.proposal_ids[rows], vectors
 
     def place(self, position: int) -> Place:
@@ -211,41 +210,34 @@ class Segment:
         best[self.counts == 0] = NO_TEXT_SCORE
         return best
 
-    def codes(self, rows: Ids) -> NDArray[np.uint8]:
-        """Return the bytes (N, 2 D) of the vectors of rows."""
-        codes = faiss.rev_swig_ptr(self._index.codes.data(), self._index.ntotal * self._index.code_size)
-        return codes.reshape(-1, self._index.code_size)[rows]
+    def codes(self) -> NDArray[np.uint8]:
+        """Return the bytes (N, 2 D) of the vectors, where they are."""
+        return _codes(self._index)
 
 
 def exact_scores(query: Vectors, segments: Sequence[Segment], owners: Ids, rows: Ids) -> Vectors:
     """Return the scores (N,) of a few rows (N,) of segments, whose numbers are `owners` (N,)."""
-    if len(rows) > MOST_COPIED:
-        starts = range(0, len(rows), MOST_COPIED)
-        parts = [(owners[start : start + MOST_COPIED], rows[start : start + MOST_COPIED]) for start in starts]
-        return np.concatenate([exact_scores(query, segments, *part) for part in parts])
     scores = np.empty(len(rows), np.float32)
     if not len(rows):
         return scores
-    products = _products(len(query), faiss.ScalarQuantizer.QT_fp16)
+    copies = _products(len(query), faiss.ScalarQuantizer.QT_fp16)
+    copies.codes.resize(len(rows) * copies.code_size)  # filled in place: memory of its own would take longer
+    copies.ntotal = len(rows)
+    room = _codes(copies)
     order = np.argsort(owners, kind="stable")
     ends = np.searchsorted(owners[order], np.arange(len(segments) + 1)).tolist()
     for segment, start, end in zip(segments, ends, ends[1:], strict=False):
         if start < end:
-            products.add_sa_codes(segment.codes(rows[order[start:end]]))
-    found, numbers = products.search(query[None], len(rows))
+            np.take(segment.codes(), rows[order[start:end]], axis=0, out=room[start:end], mode="clip")
+    found, numbers = copies.search(query[None], len(rows))
     scores[order[numbers[0]]] = found[0]
     return scores
 
 
-def matches(query: Vectors, places: Sequence[Place]) -> list[Match]:
-    """Return images with their best proposals."""
-    segments = {segment: number for number, segment in enumerate(dict.fromkeys(p.segment for p in places))}
-    counts = [len(place.rows) for place in places]
-    owners = np.repeat([segments[place.segment] for place in places], counts)
-    rows = np.concatenate([np.empty(0, np.int64), *(place.rows for place in places)])
-    scores = exact_scores(query, list(segments), owners, rows)
+def matches(places: Sequence[Place], scores: Vectors) -> list[Match]:
+    """Return images with their best proposals, given the scores of all rows of all places, in their order."""
     found = []
-    of_images = np.split(scores, np.cumsum(counts)[:-1])
+    of_images = np.split(scores, np.cumsum([len(place.rows) for place in places])[:-1])
     for (segment, position, numbers), of_image in zip(places, of_images, strict=False):
         pairs = zip((-of_image).tolist(), segment.proposal_ids[numbers].tolist(), strict=True)
         best = sorted(pairs)[:MAX_PROPOSALS]
@@ -317,3 +309,8 @@ def _parts_length(basis: Vectors) -> int:
 def _products(dimension: int, quantizer: int) -> Any:
     """Return an empty index by inner product."""
     return faiss.IndexScalarQuantizer(dimension, quantizer, faiss.METRIC_INNER_PRODUCT)
+
+
+def _codes(index: Any) -> NDArray[np.uint8]:
+    codes: NDArray[np.uint8] = faiss.rev_swig_ptr(index.codes.data(), index.ntotal * index.code_size)
+    return codes.reshape(-1, index.code_size)

@@ -43,6 +43,7 @@ MAX_LEFT_SHARE = 0.5
 FIRST_ROWS, ROWS_AN_IMAGE, MORE_ROWS = 64, 20, 8
 # How many times as many rows as images are wanted are scored first, to know what the last of the best holds.
 FIRST_ROWS_AN_IMAGE = 4
+MOST_COPIED = 512  # rows that one thread scores at once; to share out fewer takes longer
 
 Allowed = set[int] | Ids | None
 Found = list[tuple[Segment, Mask]]  # segments with which of their images are alive and allowed
@@ -201,9 +202,25 @@ class FaissIndex:
             found = [(segment, mask) for segment, mask in self._masks(allowed) if mask.any()]
             if allowed is not None and len(allowed) <= limit:  # none is left out: a scan finds nothing
                 places = [segment.place(int(at)) for segment, mask in found for at in np.flatnonzero(mask)]
-                return sorted(matches(query, places), key=lambda m: (not m.proposals, -m.score, m.image_id))
+                found_there = self._matches(query, places)
+                return sorted(found_there, key=lambda m: (not m.proposals, -m.score, m.image_id))
             leading = self._leading(found, query, limit)
-            return matches(query, self._best_of_all(found, query, limit) if leading is None else leading)
+            places = self._best_of_all(found, query, limit) if leading is None else leading
+            return self._matches(query, places)
+
+    def _matches(self, query: Vectors, places: Sequence[Place]) -> list[Match]:
+        segments = list(dict.fromkeys(place.segment for place in places))
+        owners = np.repeat([segments.index(place.segment) for place in places], [len(p.rows) for p in places])
+        rows = np.concatenate([np.empty(0, np.int64), *(place.rows for place in places)])
+        return matches(places, self._scores(query, segments, owners, rows))
+
+    def _scores(self, query: Vectors, segments: Sequence[Segment], owners: Ids, rows: Ids) -> Vectors:
+        """As `exact_scores`; many are shared out among the threads."""
+        if len(rows) <= MOST_COPIED:
+            return exact_scores(query, segments, owners, rows)
+        cuts = range(MOST_COPIED, len(rows), MOST_COPIED)
+        parts = zip(np.split(owners, cuts), np.split(rows, cuts), strict=True)
+        return np.concatenate(list(self._pool.map(lambda part: exact_scores(query, segments, *part), parts)))
 
     def _best_of_all(self, found: Found, query: Vectors, limit: int) -> list[Place]:
         """Return the best `limit` images, those without text last."""
@@ -270,14 +287,14 @@ class FaissIndex:
             np.concatenate([look[field] for look in looks])[order] for field in range(4)
         )
         first = FIRST_ROWS_AN_IMAGE * limit
-        scores = exact_scores(query, segments, owners[:first], rows[:first])
+        scores = self._scores(query, segments, owners[:first], rows[:first])
         leaders = _leaders(image_ids[:first], scores, limit)
         needed = scores[leaders[-1]] if len(leaders) == limit else -np.inf
         if needed <= unseen and np.isfinite(unseen):
             return None
         # What promises less than the last of those has is ruled out.
         end = max(first, np.count_nonzero(bounds >= needed))
-        rest = exact_scores(query, segments, owners[first:end], rows[first:end])
+        rest = self._scores(query, segments, owners[first:end], rows[first:end])
         scores = np.concatenate([scores, rest])
         leaders = _leaders(image_ids[:end], scores, limit)
         least = scores[leaders].min() - SCORE_MARGIN

@@ -118,9 +118,7 @@ def test_only_allowed_images_promise_anything(segment):
     assert (promises.rows.tolist(), promises.images.tolist(), promises.image_ids.tolist()) == ([2], [2], [9])
 
 
-@pytest.mark.parametrize("most", [1, 3, 4096])
-def test_a_few_rows_of_several_segments_have_the_scores_they_have_among_all(segment, most, monkeypatch):
-    monkeypatch.setattr("indexer.segment.MOST_COPIED", most)
+def test_a_few_rows_of_several_segments_have_the_scores_they_have_among_all(segment):
     other = Segment(DIMENSION)
     vectors = unit_vectors(5).astype(np.float16)
     other.append((np.array([3]), np.array([5]), np.arange(5), vectors))
@@ -135,7 +133,7 @@ def test_a_few_rows_of_several_segments_have_the_scores_they_have_among_all(segm
 def test_an_image_matches_with_its_best_proposals_first(segment):
     query = GENERATOR.standard_normal(DIMENSION).astype(np.float32)
     scores = segment.scores(query)[:2]
-    with_text, without = matches(query, [segment.place(0), segment.place(1)])
+    with_text, without = matches([segment.place(0), segment.place(1)], scores)
     assert (with_text.image_id, with_text.score) == (7, scores.max())
     order = [number for number in np.argsort(-scores) if scores[number] >= scores.max() - 0.1]
     assert with_text.proposals == tuple((70 + number, scores[number]) for number in order)

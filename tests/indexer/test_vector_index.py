@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from indexer import segment, vector_index
+from indexer import vector_index
 from indexer.errors import SnapshotInvalid
 from indexer.segment import Segment, exact_scores
 from indexer.vector_index import FaissIndex
@@ -364,8 +364,7 @@ def test_bounds_rule_out_most_and_change_nothing(monkeypatch):
         ids = range(10 * image_id, 10 * image_id + len(vectors))
         for index in (plain, bounded):
             index.put(image_id, ids, vectors)
-    for module in (vector_index, segment):  # to choose images, and to list their regions
-        monkeypatch.setattr(module, "exact_scores", counting)
+    monkeypatch.setattr(vector_index, "exact_scores", counting)
     # So few that some are not seen.
     monkeypatch.setattr(vector_index, "FIRST_ROWS", 4)
     monkeypatch.setattr(vector_index, "ROWS_AN_IMAGE", 2)
