@@ -21,7 +21,7 @@ from model.legibility import Legibility, Spelling
 from model.paper.finder import PaperFinder
 from model.photo import Proposals, Search, unit
 from model.retriever import Retriever
-from model.spelling import Speller, Vocabulary
+from model.spelling import Speller, means
 
 __all__ = ["DEFAULT_CHECKPOINT", "Encoder", "Proposals"]
 
@@ -59,6 +59,7 @@ class Encoder:
         min_score: float | None = None,
         max_proposals: int = 100,
         cache_dir: Path | None = None,
+        judge: bool = True,
     ) -> None:
         """Load a network.
 
@@ -71,6 +72,8 @@ class Encoder:
             min_score: Detector score below which a region is not read; the checkpoint's own by default.
             max_proposals: At most so many proposals a photo.
             cache_dir: Folder for converted networks; without it every start takes some seconds longer.
+            judge: Keep and correct regions as the checkpoint says; otherwise all are returned as they are,
+                with what each may say.
 
         Raises:
             ValueError: the checkpoint or the device cannot be used.
@@ -97,17 +100,18 @@ class Encoder:
             batch=8 if self._device.type == "cuda" else 1,
             squeeze=loaded.squeeze,
         )
-        self._judge: tuple[Legibility, Speller] | None = None
-        if loaded.legibility and isinstance(self._network, Retriever):
-            speller = Speller(self._network.config.characters, self.charset.fold)
-            self._judge = loaded.legibility, speller
+        self._rule: Legibility | None = None
+        self._speller: Speller | None = None
+        if isinstance(self._network, Retriever) and (loaded.legibility or not judge):
+            self._rule = loaded.legibility if judge else None
+            self._speller = Speller(self._network.config.characters, self.charset.fold)
         self._photos = self._photo_side(options)
 
     def _photo_side(self, options: Search) -> PhotoSide:
         if isinstance(self._network, Retriever):
             crew = runtime.Crew(self._engine, self._threads)
             compile_part = partial(self._compile, streams=crew.size)
-            return Finder(self._network, options, compile_part, crew, self._judge and self._judge[1])
+            return Finder(self._network, options, compile_part, crew, self._speller)
         return PaperFinder(self._network, options, self._device, self._threads)
 
     @cached_property
@@ -147,23 +151,21 @@ class Encoder:
         """
         with self._lock:
             found = self._photos.encode(images)
-        if self._judge is None:
-            return found
-        words, (rule, speller) = self._vocabulary(), self._judge
-        kept = list(map(rule.judged, found, self.spell(found, words)))
-        return _spelled(kept, rule, speller, words)
+        return found if self._rule is None else list(map(self._rule.judged, found, self.spell(found)))
 
-    def spell(self, found: Sequence[Proposals], words: Vocabulary | None = None) -> list[Spelling]:
-        """Return what was read in the regions of photos, folded, with its embeddings.
+    def spell(self, found: Sequence[Proposals]) -> list[Spelling]:
+        """Return what was read in the regions of photos, and the mean embeddings of what each may say.
 
-        Args:
-            found: The regions of each photo.
-            words: Where embeddings are looked up, and kept.
+        Raises:
+            ValueError: regions of this network are not judged, so nobody noted what they may say.
         """
-        words = words or self._vocabulary()
-        read = [[self.charset.fold(text) for text in proposals.transcripts] for proposals in found]
-        words.add(text for of_photo in read for text in of_photo)
-        return [Spelling(texts, words.embeddings(texts)) for texts in read]
+        if self._speller is None:
+            raise ValueError("what regions may say is noted only where they are judged")
+        spellings = [self._speller.spell(steps) for proposals in found for steps in proposals.steps]
+        ends = np.cumsum([len(proposals.steps) for proposals in found])[:-1]
+        of_photos = np.split(means(spellings, self.encode_texts, self.dimension), ends)
+        texts = [[self.charset.fold(text) for text in proposals.transcripts] for proposals in found]
+        return list(map(Spelling, texts, of_photos))
 
     def locate(self, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Find the text of a photo without reading it.
@@ -189,13 +191,10 @@ class Encoder:
         """
         with self._lock:
             found = self._photos.embed_quads(image, quads)
-        if self._judge is None:
+        if self._rule is None:
             return found
-        (spelled,) = _spelled([found], *self._judge, self._vocabulary())
-        return spelled
-
-    def _vocabulary(self) -> Vocabulary:
-        return Vocabulary(self.encode_texts, self.dimension)
+        (spelling,) = self.spell([found])
+        return self._rule.corrected(found, spelling.embeddings)
 
     def _compile(
         self,
@@ -221,12 +220,3 @@ class Encoder:
             ready=ready,
             cache=cache,
         )
-
-
-def _spelled(
-    found: Sequence[Proposals], rule: Legibility, speller: Speller, words: Vocabulary
-) -> list[Proposals]:
-    """Return the regions of photos with embeddings that include those of their likely spellings."""
-    spellings = [list(map(speller.spell, proposals.steps)) for proposals in found]
-    words.add(text for of_photo in spellings for of_region in of_photo for text, _ in of_region)
-    return list(map(rule.spelled, found, map(words.means, spellings)))

@@ -1,11 +1,11 @@
 """Which regions of a photo are worth keeping, and their final embeddings, judged by what was read there.
 
-The detector sees that there is text, but not whether it can be read. Where something was read, its spelling
-has an embedding of its own, from the text branch: the better it agrees with that of the region, the likelier
-the region shows a word that can be read. A logistic regression on that agreement and a few other signs tells
-how likely, and of regions that cover each other the better ones count. So many doubtful regions can be read,
-and few have to be kept. The embedding that is kept lies between the region's own and the mean of those of its
-likely spellings, which corrects part of the errors of either.
+The detector sees that there is text, but not whether it can be read. Where something was read, its likely
+spellings have embeddings of their own, from the text branch: the better their mean agrees with that of the
+region, the likelier the region shows a word that can be read. A logistic regression on that agreement and a
+few other signs tells how likely, and of regions that cover each other the better ones count. So many doubtful
+regions can be read, and few have to be kept. The embedding that is kept lies between the region's own and
+that mean, which corrects part of the errors of either.
 
 Shape legend: N regions, D numbers in an embedding.
 """
@@ -32,7 +32,7 @@ class Spelling:
 
     Attributes:
         texts: Folded to the characters of the network, possibly empty.
-        embeddings: Of the texts (N, D), zeros for an empty one.
+        embeddings: Means of those of the likely spellings (N, D), zeros where nothing was read.
     """
 
     texts: Sequence[str]
@@ -54,14 +54,14 @@ class Legibility:
     share: float
 
     def judged(self, found: Proposals, spelling: Spelling) -> Proposals:
-        """Return the regions that are kept, best first, with these probabilities for scores."""
+        """Return the regions that are kept, best first, corrected, with these probabilities for scores."""
         logits = signs(found, spelling)[:, -len(self.weights) :] @ np.array(self.weights, np.float32)
         scores = _sigmoid(logits - better_covering(found.boxes, logits))
         order = np.argsort(-scores, kind="stable")
         order = order[scores[order] >= self.least]
-        return found.take(order, scores[order])
+        return self.corrected(found.take(order, scores[order]), spelling.embeddings[order])
 
-    def spelled(self, found: Proposals, spellings: Floats) -> Proposals:
+    def corrected(self, found: Proposals, spellings: Floats) -> Proposals:
         """Return the regions with embeddings that include those of their spellings (N, D)."""
         mixed = unit(torch.from_numpy(found.embeddings + self.share * spellings))
         return replace(found, embeddings=mixed, steps=[])
@@ -69,7 +69,7 @@ class Legibility:
 
 def signs(found: Proposals, spelling: Spelling) -> Floats:
     """Return what regions are judged by (N, 9), the detector's score first; the last is 1."""
-    agreement = (found.embeddings * spelling.embeddings).sum(1)
+    agreement = (found.embeddings * unit(torch.from_numpy(spelling.embeddings))).sum(1)
     letters = np.array([len(text) for text in spelling.texts], np.float32)
     columns = [
         _logit(found.scores),

@@ -7,14 +7,14 @@ them: what is read as `Bar` and as `bar` adds up. Characters that cannot be sear
 Shape legend: N regions, S steps, C characters that are read, D numbers in an embedding.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-WIDTH, KEPT = 8, 5  # beginnings that are gone on with, and spellings at the end
+WIDTH, KEPT = 8, 3  # beginnings that are gone on with, and spellings at the end
 CHARACTERS, LEAST = 6, 0.01  # that a step may say, and how likely each is at least
 UNLIKELY = 0.03  # probability of what is left out, to that of the best
 
@@ -56,7 +56,10 @@ class Speller:
         beams: Beams = {"": (1.0, {})}
         for silent, chances, numbers in steps:
             said = [pair for pair in zip(numbers, chances, strict=True) if pair[1] >= LEAST]
-            beams = _likeliest(self._further(beams, silent, said), WIDTH)
+            if said:
+                beams = _likeliest(self._further(beams, silent, said), WIDTH)
+            else:  # as above, at once: most steps are silent
+                beams = {text: (_probability(*ends) * silent, {}) for text, ends in beams.items()}
         roots = {text: _probability(*ends) ** 0.5 for text, ends in _likeliest(beams, KEPT).items()}
         total = sum(roots.values())
         return [(text, root / total) for text, root in roots.items()]
@@ -87,33 +90,20 @@ def _likeliest(beams: Beams, count: int) -> Beams:
     return {text: beams[text] for probability, text in ranked if probability >= least}
 
 
-class Vocabulary:
-    """Embeddings of words, each made once."""
+def means(regions: Sequence[Spellings], encode: Callable[[Sequence[str]], Floats], dimension: int) -> Floats:
+    """Return the mean embeddings (N, D) of the spellings of regions, zeros where nothing was read.
 
-    def __init__(self, encode: Callable[[Sequence[str]], Floats], dimension: int) -> None:
-        """Begin with none.
-
-        Args:
-            encode: Makes the embeddings (N, D) of words.
-            dimension: D.
-        """
-        self._encode = encode
-        self._known = {"": np.zeros(dimension, np.float32)}  # nothing was read
-
-    def add(self, words: Iterable[str]) -> None:
-        """Embed those that are new, in one call."""
-        new = sorted(set(words) - self._known.keys())
-        self._known.update(zip(new, self._encode(new), strict=True))
-
-    def embeddings(self, words: Sequence[str]) -> Floats:
-        """Return the embeddings (N, D) of known words, zeros for an empty one."""
-        found = np.array([self._known[word] for word in words], np.float32)
-        return found.reshape(-1, len(self._known[""]))
-
-    def means(self, spellings: Sequence[Spellings]) -> Floats:
-        """Return the mean embeddings (N, D) of the spellings of regions, whose words are known."""
-        means = np.zeros((len(spellings), len(self._known[""])), np.float32)
-        for mean, of_region in zip(means, spellings, strict=True):
-            for text, share in of_region:
-                mean += share * self._known[text]
-        return means
+    Args:
+        regions: N of them; each word is embedded once.
+        encode: Makes the embeddings (M, D) of words.
+        dimension: D.
+    """
+    words = sorted({text for spellings in regions for text, _ in spellings if text})
+    numbers = {word: number for number, word in enumerate(words)}
+    shares = np.zeros((len(regions), len(words)), np.float32)
+    for row, spellings in zip(shares, regions, strict=True):
+        for text, share in spellings:
+            if text:
+                row[numbers[text]] = share
+    found: Floats = shares @ encode(words).reshape(-1, dimension)
+    return found

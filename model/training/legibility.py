@@ -106,12 +106,11 @@ def main() -> None:
         loaded = checkpoint.load(given.checkpoint)
         wishes = {name: getattr(given, name) for name in ("longer_side", "min_score", "squeeze")}
         card = loaded.card | {name: value for name, value in wishes.items() if value is not None}
-        card.pop("legibility", None)
         photos = spread(read_photos(given.dataset), given.photos)
         with tempfile.TemporaryDirectory() as folder:
             bare = Path(folder) / "bare.safetensors"
             checkpoint.save(bare, loaded.retriever, card, loaded.extras)
-            encoder, others = Encoder(bare, min_score=DOUBTFUL), read_photos(given.validation)
+            encoder, others = Encoder(bare, min_score=DOUBTFUL, judge=False), read_photos(given.validation)
             wanted = {"min_score": float(card["min_score"]), "proposals": given.proposals}
             rule = fit(encoder, photos, others, **wanted)
     except ValueError as exc:

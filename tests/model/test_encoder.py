@@ -6,10 +6,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from model import encoder as module
 from model.encoder import Encoder, Proposals
-from model.legibility import Legibility
-from model.spelling import Speller, Vocabulary
 
 
 def draw(words: dict[str, tuple[int, int]], size: tuple[int, int] = (640, 480)) -> NDArray[np.uint8]:
@@ -56,34 +53,28 @@ def test_clean_words_of_any_size_are_surely_found(encoder: Encoder, height: int)
     assert scores[0] > 0.65
 
 
-def test_embeddings_are_drawn_to_what_their_own_regions_may_say(
-    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = []
-
-    def noting(
-        found: list[Proposals], rule: Legibility, speller: Speller, words: Vocabulary
-    ) -> list[Proposals]:
-        seen.append((found[0], rule, speller))
-        return spelled(found, rule, speller, words)
-
-    spelled = module._spelled
-    monkeypatch.setattr(module, "_spelled", noting)
-    (after,) = encoder.encode_images([draw({"GATE": (60, 30), "mango": (60, 180), "Plaza": (60, 330)})])
-    before, rule, speller = seen[0]
-    spellings = [speller.spell(steps) for steps in before.steps]
-    words = [encoder.charset.fold(text) for text in before.transcripts]
-    sure = before.confidences > 0.8
-    assert {"gate", "mango", "plaza"} <= set(words)
-    assert sum(sure) >= 2
-    for own, kept, likely, word, certain in zip(
-        before.embeddings, after.embeddings, spellings, words, sure, strict=True
-    ):
-        assert not certain or likely[0][0] == word
-        named = [(text, share) for text, share in likely if text]
-        means = np.array([share for _, share in named]) @ encoder.encode_texts([text for text, _ in named])
-        mixed = own + rule.share * means
+def test_embeddings_are_drawn_to_what_their_own_regions_may_say(encoder: Encoder) -> None:
+    picture = draw({"GATE": (60, 30), "mango": (60, 180), "Plaza": (60, 330)})
+    (after,) = encoder.encode_images([picture])
+    plain = Encoder(device="cpu", threads=1, judge=False)
+    (before,) = plain.encode_images([picture])
+    rule, speller = encoder._rule, plain._speller
+    assert rule is not None
+    assert speller is not None
+    at = {tuple(box): number for number, box in enumerate(before.boxes.tolist())}
+    assert {"gate", "mango", "plaza"} <= {encoder.charset.fold(text) for text in after.transcripts}
+    sure = 0
+    for box, text, kept in zip(after.boxes.tolist(), after.transcripts, after.embeddings, strict=True):
+        number = at[tuple(box)]
+        likely = speller.spell(before.steps[number])
+        if before.confidences[number] > 0.8:
+            sure += 1
+            assert likely[0][0] == encoder.charset.fold(text)
+        named = [(spelling, share) for spelling, share in likely if spelling]
+        means = np.array([share for _, share in named]) @ encoder.encode_texts([word for word, _ in named])
+        mixed = before.embeddings[number] + rule.share * means
         np.testing.assert_allclose(kept, mixed / np.linalg.norm(mixed), atol=1e-4)
+    assert sure >= 2
 
 
 def test_similarity_follows_the_edit_distance(encoder: Encoder, proposals: Proposals) -> None:

@@ -46,11 +46,21 @@ def test_of_regions_that_cover_each_other_the_better_ones_count() -> None:
 
 def test_embeddings_are_drawn_to_the_spelling_and_keep_their_length() -> None:
     found, spelling = regions(0.0)
-    spelled = RULE.spelled(found, spelling.embeddings)
-    assert spelled.embeddings[0] == pytest.approx(np.array([0.5, 1]) / 1.25**0.5, abs=1e-6)
-    assert spelled.scores.tolist() == found.scores.tolist()
+    corrected = RULE.corrected(found, spelling.embeddings)
+    assert corrected.embeddings[0] == pytest.approx(np.array([0.5, 1]) / 1.25**0.5, abs=1e-6)
+    assert corrected.scores.tolist() == found.scores.tolist()
     nothing = np.zeros((1, 2), np.float32)
-    np.testing.assert_allclose(RULE.spelled(found, nothing).embeddings, found.embeddings, atol=1e-6)
+    np.testing.assert_allclose(RULE.corrected(found, nothing).embeddings, found.embeddings, atol=1e-6)
+
+
+def test_regions_that_are_kept_are_corrected_by_their_own_spellings() -> None:
+    found, spelling = regions(0.6, 0.1, 0.9)
+    spelling.embeddings[2] = [0.5, 0.5]
+    judged = RULE.judged(found, spelling)
+    assert judged.transcripts == ["Word2", "Word0"]
+    for row, number in enumerate([2, 0]):
+        mixed = found.embeddings[number] + 0.5 * spelling.embeddings[number]
+        np.testing.assert_allclose(judged.embeddings[row], mixed / np.linalg.norm(mixed), atol=1e-6)
 
 
 def test_a_photo_without_regions_stays_one() -> None:
@@ -59,14 +69,19 @@ def test_a_photo_without_regions_stays_one() -> None:
     assert judged.embeddings.shape == (0, 2)
 
 
-def test_the_score_of_the_detector_counts_and_what_a_region_says_stays_its_own() -> None:
+def test_the_score_of_the_detector_counts() -> None:
     found, spelling = regions(0.5, 0.5, 0.5)
     found.scores[:] = [0.3, 0.9, 0.6]
-    found.steps.extend([[(1.0, [], [])] * number for number in range(3)])
     judged = Legibility((1.0, *[0.0] * 8), least=0.5, share=0.5).judged(found, spelling)
     assert judged.transcripts == ["Word1", "Word2"]
     assert judged.scores == pytest.approx([0.9, 0.6])
-    assert [len(steps) for steps in judged.steps] == [1, 2]
+
+
+def test_what_a_region_may_say_stays_its_own() -> None:
+    found, _ = regions(0.5, 0.5, 0.5)
+    found.steps.extend([[(1.0, [], [])] * number for number in range(3)])
+    chosen = found.take(np.array([2, 1]), np.array([0.1, 0.2], np.float32))
+    assert [len(steps) for steps in chosen.steps] == [2, 1]
 
 
 def test_an_older_rule_judges_without_the_score_of_the_detector() -> None:
@@ -75,6 +90,13 @@ def test_an_older_rule_judges_without_the_score_of_the_detector() -> None:
         older.judged(*regions(0.6, 0.1, 0.9)).scores.tolist()
         == RULE.judged(*regions(0.6, 0.1, 0.9)).scores.tolist()
     )
+
+
+def test_how_far_spellings_agree_among_themselves_changes_no_agreement() -> None:
+    found, spelling = regions(0.5, 0.9)
+    shorter = Spelling(spelling.texts, spelling.embeddings * np.array([[0.25], [0.0]], np.float32))
+    assert signs(found, spelling)[:, 1:3] == pytest.approx(np.array([[0.5, 0.25], [0.9, 0.81]]))
+    assert signs(found, shorter)[:, 1:3] == pytest.approx(np.array([[0.5, 0.25], [0, 0]]))
 
 
 def test_signs_tell_how_sure_the_reader_was_and_how_much_it_read() -> None:
@@ -107,7 +129,7 @@ def test_an_encoder_judges_by_what_its_checkpoint_says(
     plain, judging = tmp_path / "plain.safetensors", tmp_path / "judging.safetensors"
     image = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
     checkpoint.save(plain, tiny, {"min_score": 0.0})
-    first = Encoder(plain, device="cpu-torch", longer_sides=[128])
+    first = Encoder(plain, device="cpu-torch", longer_sides=[128], judge=False)
     (all_found,) = first.encode_images([image])
     judged = Legibility((1.0,) * 9, 0.0, 0.5).judged(all_found, *first.spell([all_found]))
     half = len(judged.scores) // 2
@@ -119,7 +141,10 @@ def test_an_encoder_judges_by_what_its_checkpoint_says(
     assert 0 < len(found.scores) < len(all_found.scores)
     np.testing.assert_array_equal(found.scores, judged.scores[: len(found.scores)])
     assert found.steps == []
-    assert not np.allclose(found.embeddings, judged.embeddings[: len(found.scores)], atol=1e-2)  # spelled
+    np.testing.assert_allclose(found.embeddings, judged.embeddings[: len(found.scores)], atol=1e-6)
+    (unjudged,) = Encoder(judging, device="cpu-torch", longer_sides=[128], judge=False).encode_images([image])
+    np.testing.assert_array_equal(unjudged.embeddings, all_found.embeddings)
+    assert len(unjudged.steps) == len(all_found.scores)
     quads = all_found.quads[:3]
     given = second.embed_quads(image, quads)
     np.testing.assert_allclose(given.quads, quads, atol=1e-3)

@@ -1,4 +1,5 @@
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import groupby, product
 
 import numpy as np
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from model import spelling
 from model.charset import Charset
-from model.spelling import Speller, Spellings, Vocabulary
+from model.spelling import Speller, Spellings, means
 
 FOLD = Charset().fold
 
@@ -85,15 +86,11 @@ def test_where_nothing_was_read_nothing_is_spelled() -> None:
 def test_each_word_is_embedded_once() -> None:
     asked: list[str] = []
 
-    def encode(words: list[str]) -> np.ndarray:
+    def encode(words: Sequence[str]) -> np.ndarray:
         asked.extend(words)
         return np.array([[len(word), 1] for word in words], np.float32).reshape(-1, 2)
 
-    words = Vocabulary(encode, 2)
-    words.add(["bar", "", "cafe"])
-    words.add(["bar", "no", "no"])
-    assert asked == ["bar", "cafe", "no"]
-    assert words.embeddings(["no", "", "bar"]).tolist() == [[2, 1], [0, 0], [3, 1]]
-    assert words.embeddings([]).shape == (0, 2)
-    means = words.means([[("bar", 0.75), ("no", 0.25)], [("", 1.0)], []])
-    assert means.tolist() == [[2.75, 1], [0, 0], [0, 0]]
+    found = means([[("bar", 0.75), ("no", 0.25)], [("", 0.5), ("no", 0.5)], [("", 1.0)], []], encode, 2)
+    assert asked == ["bar", "no"]
+    assert found.tolist() == [[2.75, 1], [1, 0.5], [0, 0], [0, 0]]
+    assert means([], encode, 2).shape == (0, 2)
