@@ -74,14 +74,14 @@ def api() -> None:
     settings = _start("api")
     import uvicorn
 
-    from app.deps import keep_checkpoint, make_encoder
+    from app.deps import TEXT_THREADS, keep_checkpoint, make_encoder
     from app.main import create_app
     from app.protocol import HttpProtocol
 
     if settings.database_url is None:
         raise ValueError("set GLYPHSEEK_DATABASE_URL, or start everything together with `glyphseek serve`")
     # Loaded here and not in the application, so that a bad checkpoint is an error of the command line.
-    encoder = make_encoder(settings, device="cpu", threads=2)  # one for each direction of the text branch
+    encoder = make_encoder(settings, device="cpu", threads=TEXT_THREADS)
     keep_checkpoint(settings, encoder)
     config = uvicorn.Config(
         create_app(settings, encoder),

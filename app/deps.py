@@ -30,6 +30,7 @@ RETRY_SECONDS = 1.0
 # That take uploads in at the same time; the other threads of the server are left to everybody else.
 UPLOAD_THREADS = 8
 FETCH_THREADS = 8
+TEXT_THREADS = 2  # of a network that encodes words: one for each direction of the text branch
 
 
 @dataclass
@@ -62,7 +63,9 @@ class Service:
         with self._loading:
             if self._earlier is None or self._earlier.version != version:
                 try:
-                    self._earlier = Encoder(self.settings.checkpoint_of(version), device="cpu", threads=1)
+                    self._earlier = Encoder(
+                        self.settings.checkpoint_of(version), device="cpu", threads=TEXT_THREADS
+                    )
                 except ValueError as exc:
                     raise NotReady(
                         "the photos were indexed by another network, whose checkpoint is not in the data "
@@ -106,7 +109,7 @@ def make_service(settings: Settings, encoder: Encoder | None = None) -> Service:
     if settings.database_url is None:
         raise ValueError("set GLYPHSEEK_DATABASE_URL, or start everything together with `glyphseek serve`")
     engine = create_engine(settings.database_url)
-    encoder = encoder or make_encoder(settings, device="cpu", threads=1)
+    encoder = encoder or make_encoder(settings, device="cpu", threads=TEXT_THREADS)
     # An earlier network's queries may lie outside the basis: they are answered more slowly, not otherwise.
     make_index = partial(FaissIndex, basis=encoder.query_basis)
     return Service(
