@@ -311,9 +311,6 @@ def _did_you_mean(this: _Search, page: Page, listed: Sequence[Hit]) -> list[str]
     query, words = page.query, list(dict.fromkeys(page.query.words))
     if page.likely or this.offset or min(map(len, words)) < MIN_SPELLING_LETTERS:
         return []
-    read = _reading(this, query.terms, this.way)
-    if all(len(ids if this.allowed is None else np.intersect1d(ids, this.allowed)) for ids in read):
-        return []
     boxes = [box for hit in listed for box in hit.boxes]
     if not boxes:  # what looks like the words was left out
         similar = replace(this, mode="similar", min_score=None, limit=SPELLING_PHOTOS)
@@ -322,6 +319,11 @@ def _did_you_mean(this: _Search, page: Page, listed: Sequence[Hit]) -> list[str]
         word: nearest(word, [fold(box.text) for box in boxes if box.word == word and " " not in box.text])
         for word in words
     }
+    if not any(near.values()):  # known already; what was read is to be looked up
+        return []
+    read = _reading(this, query.terms, this.way)
+    if all(len(ids if this.allowed is None else np.intersect1d(ids, this.allowed)) for ids in read):
+        return []
     if len(words) == 1:
         return [respell(query, {words[0]: other}) for other in near[words[0]][:SPELLINGS]]
     unread = [term.words for term, ids in zip(query.terms, read, strict=True) if not len(ids)]
