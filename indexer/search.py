@@ -319,7 +319,7 @@ def _did_you_mean(this: _Search, page: Page, listed: Sequence[Hit]) -> list[str]
         word: nearest(word, [fold(box.text) for box in boxes if box.word == word and " " not in box.text])
         for word in words
     }
-    if not any(near.values()):  # known already; what was read is to be looked up
+    if not any(near.values()):  # nothing to offer: the statement below can be spared
         return []
     read = _reading(this, query.terms, this.way)
     if all(len(ids if this.allowed is None else np.intersect1d(ids, this.allowed)) for ids in read):
