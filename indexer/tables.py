@@ -47,6 +47,16 @@ class Floats(ARRAY[float]):
         """Return that there is nothing to be done."""
 
 
+class _Ids(ARRAY[int]):
+    """Numbers as a parameter, written here: the driver would ask of each whether it needs quotes."""
+
+    cache_ok = True
+
+    def bind_processor(self, dialect: Any) -> Any:
+        """Return what writes a list as Postgres reads it."""
+        return lambda ids: f"{{{','.join(map(str, ids))}}}"
+
+
 class Table(DeclarativeBase):
     """Base of all tables: names every constraint, and maps Python types to columns."""
 
@@ -237,4 +247,4 @@ class JobImage(Table):
 
 def among_ids(column: InstrumentedAttribute[int], name: str = "ids") -> ColumnElement[bool]:
     """Return the condition that a column is one of the parameter of this name, many as one, unlike `in_`."""
-    return column == any_(bindparam(name, type_=ARRAY(BigInteger)))
+    return column == any_(bindparam(name, type_=_Ids(BigInteger)))

@@ -11,7 +11,6 @@ import openvino
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from model import checkpoint, runtime, stages
 from model.charset import Charset
@@ -131,9 +130,8 @@ class Encoder:
         """
         if not words:
             return np.empty((0, self.dimension), np.float32)
-        numbers, stretch = stretch_words([self.charset.encode(word) for word in words], self.config.steps)
-        padding = -numbers.shape[1] % WORD_PADDING
-        numbers, stretch = F.pad(numbers, (0, padding)), F.pad(stretch, (0, padding))
+        characters = [self.charset.encode(word) for word in words]
+        numbers, stretch = stretch_words(characters, self.config.steps, WORD_PADDING)
         with self._text_lock:
             if self._text is None:
                 self._text = self._compile("words", stages.WordEmbedding(self._network), [numbers, stretch])

@@ -30,6 +30,13 @@ def test_a_word_is_the_same_alone_and_beside_a_longer_one(tiny: Retriever) -> No
     assert torch.allclose(alone[0], beside[0], atol=1e-5)
 
 
+def test_padding_makes_lengths_multiples_and_words_stay_the_same(tiny: Retriever) -> None:
+    numbers, stretch = stretch_words([[1, 2, 3]], 5, padding=4)
+    assert (numbers.shape, stretch.shape) == ((1, 4), (1, 5, 4))
+    plain = tiny.embed_words(*stretch_words([[1, 2, 3]], 5))
+    assert torch.allclose(tiny.embed_words(numbers, stretch), plain, atol=1e-5)
+
+
 def test_image_branch_takes_any_width(tiny: Retriever) -> None:
     for width in (64, 320):
         embeddings, _ = tiny.embed_crops(torch.rand(2, 3, 48, width) * 255)
