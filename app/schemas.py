@@ -172,7 +172,10 @@ class BoxOut(BaseModel):
 
 
 class HitOut(BaseModel):
-    """A photo of the ranking; `score` is the mean over the words of the query, -1 without any text."""
+    """A photo of the ranking; `score` is the mean over the words of the query, -1 without any text.
+
+    Of a single word, photos below the suggested score among the first 20 are ordered by more than the score.
+    """
 
     image: ImageBrief
     score: float

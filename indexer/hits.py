@@ -1,7 +1,7 @@
 """Hits of a search, each with the regions that explain it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from indexer.segment import Ids, Vectors
 from indexer.shown import Photo
 from indexer.transcripts import Reading, Way, reads
 from indexer.vector_index import VectorIndex
+from model import reranking
 
 MAX_BOXES_A_WORD = 10
 
@@ -82,7 +83,9 @@ class Page:
         way: How a word may stand in a transcript.
         read_only: Whether only regions count in which a word was read.
         total: Photos on all pages.
-        photos: Those on this one.
+        photos: Those on this one, and others among which they are ordered once more.
+        shown: Where those of the page are afterwards.
+        doubtful: Score below which the first photos are ordered once more, see `reranking`.
         likely: Whether any photo reaches the suggested score.
     """
 
@@ -91,6 +94,8 @@ class Page:
     read_only: bool
     total: int
     photos: Sequence[Found]
+    shown: slice = field(default_factory=lambda: slice(None))
+    doubtful: float = -np.inf
     likely: bool = True
 
 
@@ -169,8 +174,8 @@ def _hits(session: Session, page: Page, embeddings: Embeddings, version: str) ->
         way=page.way,
         version=version,
     )
-    photos = [photo for photo in page.photos if photo.image_id in there]
     proposals = {row.proposal_id: row for _, rows in there.values() for row in rows}
+    photos = [photo for photo in _reordered(page, proposals)[page.shown] if photo.image_id in there]
     chosen = [_choose(photo, there[photo.image_id][1], page) for photo in photos]
     scores = [pair for of_photo in chosen for regions in of_photo.values() for pair in regions.items()]
     vectors = queries.get_vectors(session, proposal_ids=[key for key, score in scores if score is None])
@@ -190,6 +195,20 @@ def _hits(session: Session, page: Page, embeddings: Embeddings, version: str) ->
         kind: Kind = "exact" if all(of_terms) else "similar"
         found.append(Hit(image, photo.score, kind, [*(b[0] for b in boxes if b), *rest]))
     return found
+
+
+def _reordered(page: Page, proposals: Mapping[int, Reading]) -> list[Found]:
+    """Return the photos, those that are ordered once more in their new order."""
+    photos = list(page.photos)
+    if page.doubtful == -np.inf:
+        return photos
+    (word,) = page.query.words
+    near = [
+        [(score, proposals[key].posteriors) for key, score in photo.regions[word] if key in proposals]
+        for photo in photos
+    ]
+    order = reranking.reranked(word, page.doubtful, near)
+    return [photos[place] for place in order] + photos[len(order) :]
 
 
 def _choose(photo: Found, rows: Sequence[Reading], page: Page) -> dict[str, dict[int, float | None]]:

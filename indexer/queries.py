@@ -288,6 +288,7 @@ def _proposal_rows(image_id: int, model_version: str, proposals: "Proposals") ->
                 "folded": folded,
                 "trigrams": trigrams(folded),
                 "embedding": proposals.embeddings[ordinal].astype("<f2").tobytes(),
+                "posteriors": proposals.posteriors[ordinal] if proposals.posteriors else b"",
             }
         )
     return rows

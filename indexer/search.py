@@ -27,6 +27,7 @@ from indexer.suggestions import nearest, respell
 from indexer.transcripts import Way
 from model import calibration
 from model.calibration import Calibration
+from model.reranking import RERANKED
 
 if TYPE_CHECKING:  # importing torch takes seconds
     from model.encoder import Encoder, Proposals
@@ -227,8 +228,9 @@ class WholeRanking:
         this, total = self._this, len(self._ranked.order)
         end = min(total, this.offset + this.limit)
         for start in range(this.offset, end, size):
-            found = _explain(this, self.query, self._ranked, slice(start, min(end, start + size)))
-            page = Page(self.query, this.way, this.mode != "similar", total, found)
+            part = slice(start, min(end, start + size))
+            found = _explain(this, self.query, self._ranked, _needed(self.query, part))
+            page = _page_at(this, self.query, part, total, found)
             with reading_scope(self._engine) as session:  # none is open while the receiver takes its time
                 (listed,) = _hits(replace(this, session=session), [page])
             yield listed
@@ -266,23 +268,44 @@ def _start(
 def _page(this: _Search, query: Query) -> Page:
     uncut = this.mode == "similar" and this.min_score is None and not query.excluded
     word = query.words[0] if len(query.words) == 1 and uncut else None
-    total, found, best = _cut(this, query) if word is None else _page_of_word(this, word)
+    part = slice(this.offset, this.offset + this.limit)
+    needed = _needed(query, part)
+    total, found, best = _cut(this, query, needed) if word is None else _part_of_word(this, word, needed)
     likely = total > 0 and best >= ranking.suggested_cut(query, this.calibration)
-    return Page(query, this.way, this.mode != "similar", total, found, likely)
+    return _page_at(this, query, part, total, found, likely)
 
 
-def _page_of_word(this: _Search, word: str) -> tuple[int, list[Found], float]:
+def _is_reordered(query: Query, part: slice) -> bool:
+    return len(query.words) == 1 and part.start < RERANKED
+
+
+def _needed(query: Query, part: slice) -> slice:
+    """Return which photos of a ranking must be known to show a part of it."""
+    return slice(0, max(part.stop, RERANKED)) if _is_reordered(query, part) else part
+
+
+def _page_at(
+    this: _Search, query: Query, part: slice, total: int, found: Sequence[Found], likely: bool = True
+) -> Page:
+    """Return a part of a ranking as a page, given the photos that it needs."""
+    first = _needed(query, part).start
+    shown = slice(part.start - first, part.stop - first)
+    doubtful = ranking.suggested_cut(query, this.calibration) if _is_reordered(query, part) else -np.inf
+    return Page(query, this.way, this.mode != "similar", total, found, shown, doubtful, likely)
+
+
+def _part_of_word(this: _Search, word: str, part: slice) -> tuple[int, list[Found], float]:
     """As `_cut`, without scores of photos that are not needed."""
     index, vectors = this.served.index, this.embeddings[word][None]
-    (matches,) = index.search(vectors, this.offset + this.limit, this.allowed)
-    page = [Found(each.image_id, each.score, {word: each.proposals}) for each in matches[this.offset :]]
-    return index.count(this.allowed), page, matches[0].score if matches else NO_TEXT_SCORE
+    (matches,) = index.search(vectors, part.stop, this.allowed)
+    found = [Found(each.image_id, each.score, {word: each.proposals}) for each in matches[part]]
+    return index.count(this.allowed), found, matches[0].score if matches else NO_TEXT_SCORE
 
 
-def _cut(this: _Search, query: Query) -> tuple[int, list[Found], float]:
-    """Return how many photos the ranking of a query has, those on the page, and the best score."""
-    ranked, page = _rank(this, query), slice(this.offset, this.offset + this.limit)
-    return len(ranked.order), _explain(this, query, ranked, page), ranked.best
+def _cut(this: _Search, query: Query, part: slice) -> tuple[int, list[Found], float]:
+    """Return how many photos the ranking of a query has, those of a part of it, and the best score."""
+    ranked = _rank(this, query)
+    return len(ranked.order), _explain(this, query, ranked, part), ranked.best
 
 
 def _rank(this: _Search, query: Query) -> _Ranked:

@@ -30,6 +30,7 @@ _EXTRA = cast(Image.extra, Text)  # decoded once for each photo, not once for ea
 _SHOWN = (
     select(Image.id, Image.name, Collection.name, Image.width, Image.height, _EXTRA, Image.taken_at)
     .add_columns(Proposal.id, Proposal.box, Proposal.quad, Proposal.transcript, Proposal.folded)
+    .add_columns(Proposal.posteriors)
     .join(Collection, Collection.id == Image.collection_id)
     .outerjoin(Proposal, and_(Proposal.image_id == Image.id, READ | among_ids(Proposal.id, "proposal_ids")))
     .where(among_ids(Image.id))

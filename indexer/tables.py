@@ -167,6 +167,8 @@ class Proposal(Table):
     trigrams: Mapped[list[str]] = mapped_column(deferred=True)  # only looked up by
     # Numbers of float16, little endian. The migration sets STORAGE EXTERNAL: they don't compress.
     embedding: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+    # As `model.reranking` has them; empty if nobody noted them.
+    posteriors: Mapped[bytes] = mapped_column(LargeBinary, server_default=text("''"), deferred=True)
 
     __table_args__ = (
         UniqueConstraint("image_id", "model_version", "ordinal"),

@@ -55,6 +55,7 @@ class Reading(NamedTuple):
     quad: list[float]
     transcript: str
     folded: str
+    posteriors: bytes = b""  # where they are asked for
 
 
 def reads(folded: str, word: str, way: Way) -> bool:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol
@@ -149,7 +150,12 @@ class Encoder:
         """
         with self._lock:
             found = self._photos.encode(images)
-        return found if self._rule is None else list(map(self._rule.judged, found, self.spell(found)))
+        if self._rule is None:
+            return found
+        return [
+            self._packed(self._rule.judged(one, spelling))
+            for one, spelling in zip(found, self.spell(found), strict=True)
+        ]
 
     def spell(self, found: Sequence[Proposals]) -> list[Spelling]:
         """Return what was read in the regions of photos, and the mean embeddings of what each may say.
@@ -192,7 +198,12 @@ class Encoder:
         if self._rule is None:
             return found
         (spelling,) = self.spell([found])
-        return self._rule.corrected(found, spelling.embeddings)
+        return self._packed(self._rule.corrected(found, spelling.embeddings))
+
+    def _packed(self, found: Proposals) -> Proposals:
+        """Return proposals as they are stored."""
+        posteriors = list(map(self._speller.pack, found.steps)) if self._speller else []
+        return replace(found, steps=[], posteriors=posteriors)
 
     def _compile(
         self,

@@ -64,7 +64,7 @@ class Legibility:
     def corrected(self, found: Proposals, spellings: Floats) -> Proposals:
         """Return the regions with embeddings that include those of their spellings (N, D)."""
         mixed = unit(torch.from_numpy(found.embeddings + self.share * spellings))
-        return replace(found, embeddings=mixed, steps=[])
+        return replace(found, embeddings=mixed)
 
 
 def signs(found: Proposals, spelling: Spelling) -> Floats:

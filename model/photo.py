@@ -41,6 +41,7 @@ class Proposals:
         confidences: float32 (N,), probability of the least certain character, in [0, 1].
         embeddings: float32 (N, D), unit length.
         steps: What each may say, as `Speller.steps` gives it; none once that was used, or if nobody asks.
+        posteriors: The same, as `Speller.pack` leaves it; none before, or if nobody noted it.
     """
 
     boxes: NDArray[np.float32]
@@ -50,6 +51,7 @@ class Proposals:
     confidences: NDArray[np.float32]
     embeddings: NDArray[np.float32]
     steps: list[Steps] = field(default_factory=list)
+    posteriors: list[bytes] = field(default_factory=list)
 
     def take(self, order: NDArray[np.intp], scores: NDArray[np.float32]) -> "Proposals":
         """Return some regions in another order, with other scores."""
@@ -61,6 +63,7 @@ class Proposals:
             confidences=self.confidences[order],
             embeddings=self.embeddings[order],
             steps=[self.steps[index] for index in order.tolist()] if self.steps else [],
+            posteriors=[self.posteriors[index] for index in order.tolist()] if self.posteriors else [],
         )
 
 

@@ -8,14 +8,18 @@ Shape legend: N regions, S steps, C characters that are read, D numbers in an em
 """
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from model.reranking import packed
+
 WIDTH, KEPT = 8, 3  # beginnings that are gone on with, and spellings at the end
 CHARACTERS, LEAST = 6, 0.01  # that a step may say, and how likely each is at least
+SILENT = 0.995  # so likely silent, a step says nothing
 UNLIKELY = 0.03  # probability of what is left out, to that of the best
 
 Floats = NDArray[np.float32]
@@ -47,6 +51,19 @@ class Speller:
         chances, places = probabilities[..., self._spoken].topk(min(CHARACTERS, len(self._spoken)))
         rows = zip(silent.tolist(), chances.tolist(), self._spoken[places].tolist(), strict=True)
         return [list(zip(*row, strict=True)) for row in rows]
+
+    def pack(self, steps: Steps) -> bytes:
+        """Return what a region may say as `reranking` has it; steps that say nothing are kept once."""
+        kept: list[tuple[float, dict[str, float]]] = []
+        for nothing, of_kind in groupby(steps, lambda step: step[0] >= SILENT):
+            for silent, chances, numbers in list(of_kind)[: 1 if nothing else None]:
+                letters: dict[str, float] = {}
+                for number, chance in zip(numbers, chances, strict=True):
+                    letter = self._folded[number]
+                    if len(letter) == 1:
+                        letters[letter] = letters.get(letter, 0.0) + chance
+                kept.append((silent, letters))
+        return packed(kept)
 
     def spell(self, steps: Steps) -> Spellings:
         """Return the likely spellings of a region.

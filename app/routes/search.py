@@ -50,7 +50,8 @@ def search(service: ServiceDep, request: Annotated[SearchParameters, Query()]) -
     """Rank all photos by how well their text regions match the query.
 
     Nothing is left out without `min_score`. Of several words, photos that likely show most of them come
-    first, then the mean of the words' best regions decides, then the id.
+    first, then the mean of the words' best regions decides, then the id. Of a single word, the doubtful
+    photos among the first 20 are ordered by their score and how likely they show it by all that was seen.
     """
     if request.format != "json":
         return _export(service, request)

@@ -1,7 +1,7 @@
 """Measures a network on annotated photos: retrieval, boxes on words, speed.
 
 Protocol of scene text retrieval: query and truth are folded to the characters of the network; a photo is
-relevant if one of its readable words equals the query; its score is that of its best proposal; average
+relevant if one of its readable words equals the query; photos are ranked as a search ranks them; average
 precision is taken over the full ranking of all photos and averaged over the queries.
 """
 
@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model import calibration
 from model.charset import is_dense
 from model.encoder import Encoder, Proposals
 from model.evaluation.breakdown import Group, groups
 from model.evaluation.dataset import Photo, read_dataset
-from model.evaluation.metrics import average_precision, best_overlaps, photo_scores
+from model.evaluation.metrics import best_overlaps
 from model.evaluation.placing import Placing
+from model.evaluation.ranking import Regions, average_precisions
 
 MIN_QUERY_LETTERS = 3
 FREQUENT_QUERIES = 100
@@ -175,7 +177,7 @@ def evaluate(
     chosen = choose_queries(asked, photos, encoder.charset.fold)
     ranked = chosen if asked else chosen | _short(photos, encoder.charset.fold)
     words = encoder.encode_texts(list(ranked))
-    scores = np.empty((len(ranked), len(photos)), np.float32)
+    regions: list[Regions] = []
     overlaps: list[NDArray[np.float32]] = []
     placing = Placing(encoder)
     proposal_count, seconds = 0, 0.0
@@ -185,12 +187,13 @@ def evaluate(
         found = encoder.encode_images([pixels])[0]
         seconds += (time.perf_counter() - started) if index else 0.0
         proposal_count += len(found.scores)
-        scores[:, index] = photo_scores(words, found.embeddings)
+        regions.append((words @ found.embeddings.T, found.posteriors))
         overlaps.append(_overlaps(photo, found, top_k))
         placing.add(photo, found)
         if progress:
             progress(index + 1, len(photos))
-    all_precisions = _average_precisions(scores, ranked, [photo.name for photo in photos])
+    cuts = calibration.of_version(encoder.version)
+    all_precisions = average_precisions(ranked, regions, [photo.name for photo in photos], cuts)
     precisions = {word: all_precisions[word] for word in chosen}
     return Result(
         photos=len(photos),
@@ -223,10 +226,3 @@ def _recall(overlaps: NDArray[np.float32]) -> dict[str, float]:
     if not len(overlaps):
         return {str(threshold): 0.0 for threshold in RECALL_THRESHOLDS}
     return {str(threshold): float((overlaps >= threshold).mean()) for threshold in RECALL_THRESHOLDS}
-
-
-def _average_precisions(scores: NDArray[np.float32], queries: Queries, names: list[str]) -> dict[str, float]:
-    return {
-        word: average_precision(row, np.array([name in relevant for name in names]), names)
-        for row, (word, relevant) in zip(scores, queries.items(), strict=True)
-    }

@@ -11,7 +11,7 @@ photos is kept in the cache, so that the next sheet takes seconds.
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +21,14 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.progress import track
 
+from model import calibration
 from model.boxes import pairwise_iou
+from model.calibration import Calibration
 from model.encoder import DEFAULT_CHECKPOINT, Encoder, Proposals
 from model.evaluation.dataset import Photo, read_dataset
 from model.evaluation.evaluate import Queries, choose_queries, read_queries
-from model.evaluation.metrics import average_precision, photo_scores
+from model.evaluation.metrics import average_precision
+from model.evaluation.ranking import rank
 
 Matrix = NDArray[np.float32]
 
@@ -58,7 +61,7 @@ def find(encoder: Encoder, photos: Sequence[Photo], cache: Path | None) -> list[
     Raises:
         OSError: a photo or the cache cannot be read or written.
     """
-    key = [encoder.version, *(photo.name for photo in photos)]
+    key = [encoder.version, "posteriors", *(photo.name for photo in photos)]
     if cache and cache.exists():
         with np.load(cache) as kept:
             if kept["key"].tolist() == key:
@@ -70,6 +73,9 @@ def find(encoder: Encoder, photos: Sequence[Photo], cache: Path | None) -> list[
         arrays["key"] = np.array(key)
         arrays["ends"] = np.cumsum([len(one.scores) for one in found])
         arrays["transcripts"] = np.array([text for one in found for text in one.transcripts], str)
+        packed = [posteriors for one in found for posteriors in one.posteriors]
+        arrays["posteriors"] = np.frombuffer(b"".join(packed), np.uint8)
+        arrays["packed"] = np.cumsum(list(map(len, packed)), dtype=np.int64)
         np.savez(cache, allow_pickle=False, **arrays)
     return found
 
@@ -78,11 +84,20 @@ def _unpacked(kept: np.lib.npyio.NpzFile) -> list[Proposals]:
     ends = kept["ends"][:-1]
     boxes, quads, scores, confidences, embeddings = (np.split(kept[name], ends) for name in ARRAYS)
     texts = [of_photo.tolist() for of_photo in np.split(kept["transcripts"], ends)]
-    return list(map(Proposals, boxes, quads, scores, texts, confidences, embeddings))
+    found = list(map(Proposals, boxes, quads, scores, texts, confidences, embeddings))
+    packed = iter(np.split(kept["posteriors"], kept["packed"][:-1]))
+    if not len(kept["packed"]):
+        return found
+    return [replace(one, posteriors=[next(packed).tobytes() for _ in one.transcripts]) for one in found]
 
 
 def worst(
-    queries: Queries, words: Matrix, photos: Sequence[Photo], found: Sequence[Proposals], count: int
+    queries: Queries,
+    words: Matrix,
+    photos: Sequence[Photo],
+    found: Sequence[Proposals],
+    count: int,
+    known: Calibration,
 ) -> list[Worst]:
     """Return the queries of lowest average precision, the lowest first, ties by name.
 
@@ -92,13 +107,15 @@ def worst(
         photos: All.
         found: Proposals of each photo.
         count: At most so many.
+        known: The calibration of the network.
     """
     names = [photo.name for photo in photos]
-    scores = np.stack([photo_scores(words, one.embeddings) for one in found], axis=1)
+    regions = [(words @ one.embeddings.T, one.posteriors) for one in found]
+    places = rank(list(queries), regions, names, known)
     ranked = []
-    for row, (word, wanted) in zip(scores, queries.items(), strict=True):
+    for row, (word, wanted) in zip(places, queries.items(), strict=True):
         relevant = np.array([name in wanted for name in names])
-        order = np.lexsort((names, -row)).tolist()
+        order = np.argsort(-row).tolist()
         precision = average_precision(row, relevant, names)
         ranked.append(Worst(word, precision, order, set(np.flatnonzero(relevant).tolist())))
     return sorted(ranked, key=lambda query: (query.precision, query.word))[:count]
@@ -217,7 +234,8 @@ def main(arguments: Sequence[str]) -> None:
         asked = read_queries(given.queries) if given.queries else known.queries
         queries = choose_queries(asked, known.photos, encoder.charset.fold)
         found = find(encoder, known.photos, given.cache)
-        chosen = worst(queries, encoder.encode_texts(list(queries)), known.photos, found, given.count)
+        embeddings, cuts = encoder.encode_texts(list(queries)), calibration.of_version(encoder.version)
+        chosen = worst(queries, embeddings, known.photos, found, given.count, cuts)
         words = encoder.encode_texts([query.word for query in chosen])
         given.out.parent.mkdir(parents=True, exist_ok=True)
         draw(chosen, words, known.photos, found, encoder).save(given.out)

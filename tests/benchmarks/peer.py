@@ -26,10 +26,12 @@ from numpy.typing import NDArray
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Levenshtein
 
-from model.encoder import Encoder
+from model import calibration
+from model.encoder import Encoder, Proposals
 from model.evaluation.dataset import read_photos
 from model.evaluation.evaluate import Queries, read_queries
-from model.evaluation.metrics import NO_TEXT, photo_scores
+from model.evaluation.metrics import NO_TEXT
+from model.evaluation.ranking import rank
 from tests.benchmarks import measuring
 
 TURN_PHOTOS, BATCH = 32, 16
@@ -51,7 +53,7 @@ def main() -> None:
         parser.error("test_queries.json names no photos")
     encoder = Encoder(device="cpu", threads=options.threads)
     systems: dict[str, System] = {
-        "glyphseek": partial(embeddings, encoder),
+        "glyphseek": partial(proposals, encoder),
         "RapidOCR onnxruntime": reader("onnxruntime", options.threads),
         "RapidOCR openvino": reader("openvino", options.threads),
     }
@@ -71,10 +73,10 @@ def main() -> None:
     measuring.show(f"{len(chosen)} photos, {options.threads} threads", rows, options.json)
 
 
-def embeddings(encoder: Encoder, pictures: list[Picture]) -> list[NDArray[np.float32]]:
-    """Return those of the proposals of each picture."""
+def proposals(encoder: Encoder, pictures: list[Picture]) -> list[Proposals]:
+    """Return those of each picture."""
     batches = [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
-    return [found.embeddings for batch in batches for found in encoder.encode_images(batch)]
+    return [found for batch in batches for found in encoder.encode_images(batch)]
 
 
 def reader(engine: str, threads: int) -> System:
@@ -116,7 +118,8 @@ def _rank(
     result = {}
     for name, row in rows.items():
         if name == "glyphseek":
-            scorers: dict[str, Scorer] = {"": partial(_learned, found[name], encoder)}
+            places = _places(found[name], queries, names, encoder)
+            scorers: dict[str, Scorer] = {"": places.__getitem__}
         else:
             whole = [[_fold(word) for line in lines for word in line.split()] for lines in found[name]]
             joined = [[_fold(line) for line in lines] for lines in found[name]]
@@ -129,9 +132,13 @@ def _rank(
     return result
 
 
-def _learned(embeddings: list[NDArray[np.float32]], encoder: Encoder, word: str) -> NDArray[np.float32]:
-    query = encoder.encode_texts([word])
-    return np.array([photo_scores(query, photo)[0] for photo in embeddings], np.float32)
+def _places(
+    found: list[Proposals], queries: Queries, names: list[str], encoder: Encoder
+) -> dict[str, NDArray[np.float32]]:
+    words = list(queries)
+    embeddings, known = encoder.encode_texts(words), calibration.of_version(encoder.version)
+    regions = [(embeddings @ photo.embeddings.T, photo.posteriors) for photo in found]
+    return dict(zip(words, rank(words, regions, names, known), strict=True))
 
 
 def _best(read: list[list[str]], scorer: Any, unit: float, word: str) -> NDArray[np.float32]:

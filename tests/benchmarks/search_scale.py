@@ -25,6 +25,7 @@ from indexer import images, queries, versions
 from indexer.database import create_engine, migrate, session_scope
 from indexer.embedded import EmbeddedPostgres
 from indexer.folding import trigrams
+from model import reranking
 from model.encoder import Encoder
 from tests.benchmarks import measuring
 
@@ -36,7 +37,7 @@ CLIENTS = (1, 16)
 IMAGES = """COPY images (id, collection_id, sha256, name, media_type, size_bytes, width, height, status,
     model_version, proposal_count, indexed_at) FROM STDIN"""
 PROPOSALS = """COPY proposals (image_id, model_version, ordinal, box, quad, score, transcript, confidence,
-    folded, trigrams, embedding) FROM STDIN"""
+    folded, trigrams, embedding, posteriors) FROM STDIN"""
 Vectors = NDArray[np.float32]
 
 
@@ -129,16 +130,25 @@ def _fill(url: str, count: int, real: list[Vectors], encoder: Encoder) -> int:
             shares = 1 / np.arange(1, len(words) + 1)
             chosen = np.random.default_rng(2).choice(words, 2 * count + 10**5, p=shares / shares.sum())
             read = iter(chosen.tolist())
+            seen = {word: _posteriors(word) for word in words}
             for image_id, vectors in zip(ids, _vectors(real, photos, encoder), strict=True):
                 for ordinal, vector in enumerate(vectors):
                     embedding = vector.astype("<f2").tobytes()
                     box, quad = [10, 10, 90, 40], [10, 10, 90, 10, 90, 40, 10, 40]
                     word = next(read)
-                    row = (box, quad, 0.5, word, 0.9, word, trigrams(word), embedding)
+                    row = (box, quad, 0.5, word, 0.9, word, trigrams(word), embedding, seen[word])
                     copy.write_row((image_id, encoder.version, ordinal, *row))
     with psycopg.connect(conninfo, autocommit=True) as connection:  # as it is after a minute
         connection.execute("VACUUM ANALYZE proposals")
     return photos
+
+
+def _posteriors(word: str) -> bytes:
+    """Return what a rather sure reader sees of a word."""
+    steps: list[tuple[float, dict[str, float]]] = [(0.99, {})]
+    for letter in word:
+        steps += [(0.04, dict.fromkeys("aei", 0.02) | {letter: 0.9}), (0.99, {})]
+    return reranking.packed(steps)
 
 
 def _vectors(real: list[Vectors], photos: int, encoder: Encoder) -> Iterator[Vectors]:

@@ -32,6 +32,7 @@ class RandomEncoder:
     """Projects counts of letter pairs at random, so that words with common pairs are alike.
 
     `broken` and `too_many` make it fail: on a picture that shows this word, and on more pictures than this.
+    `seen` has the posteriors of words, none by default.
     """
 
     version: str = "1" * 64
@@ -41,6 +42,7 @@ class RandomEncoder:
     broken: str = "?"
     too_many: int = 1000
     batches: list[int] = field(default_factory=list)
+    seen: dict[str, bytes] = field(default_factory=dict)
 
     def encode_texts(self, words: Sequence[str]) -> NDArray[np.float32]:
         return np.stack([self._embed(word) for word in words])
@@ -77,6 +79,7 @@ class RandomEncoder:
             transcripts=words,
             confidences=np.full(count, 0.8, np.float32),
             embeddings=np.array([self._embed(word) for word in words], np.float32).reshape(count, DIMENSION),
+            posteriors=[self.seen.get(word, b"") for word in words],
         )
 
 

@@ -116,6 +116,7 @@ def test_deleting_is_idempotent_and_tells_the_indexes(gallery: Gallery) -> None:
 
 
 def test_known_bytes_reuse_what_was_found_in_another_collection(gallery: Gallery) -> None:
+    gallery.encoder.seen = {"coffee": b"seen"}
     first = gallery.add("coffee shop", collection="one")
     gallery.index_all()
     second = gallery.add("coffee shop", collection="two")
@@ -126,8 +127,9 @@ def test_known_bytes_reuse_what_was_found_in_another_collection(gallery: Gallery
         assert not queries.reuse_proposals(session, image_id=stranger)
         assert not queries.reuse_proposals(session, image_id=second)  # done already
         one, two = (queries.list_proposals(session, image_id=image_id) for image_id in (first, second))
+        assert [each.posteriors for each in one] == [b"seen", b""]
         columns = ("transcript", "box", "quad", "score", "embedding", "model_version", "ordinal", "trigrams")
-        for column in columns:
+        for column in (*columns, "posteriors"):
             assert [getattr(each, column) for each in one] == [getattr(each, column) for each in two]
     assert gallery.image(second).status == "indexed"
     assert gallery.image(second).proposal_count == 2

@@ -14,6 +14,7 @@ from indexer.follower import Follower
 from indexer.hits import Hit
 from indexer.search import SearchResult, WholeRanking, search, search_regions
 from tests.integration.conftest import Gallery, RandomEncoder
+from tests.model.test_reranking import seen, sure
 
 
 @pytest.fixture
@@ -339,6 +340,53 @@ def test_whole_ranking_is_that_of_the_pages(gallery: Gallery, streets: Follower)
     assert some == _ids(gallery, streets, "coffee")[1:4]
     with pytest.raises(InvalidQuery):
         WholeRanking(gallery.engine, streets.served(), gallery.encoder, "", None)  # type: ignore[arg-type]
+
+
+UNSURE = seen({"l": 0.9}, {}, {"e": 0.5, "i": 0.4}, {}, {"f": 0.9}, {}, {"t": 0.9})
+
+
+@pytest.fixture
+def doubtful(gallery: Gallery) -> Follower:
+    """Photos that may show `lift`: 1 surely shows `lifts`, 2 perhaps `lift`, 22 others follow."""
+    gallery.encoder.seen = {word: sure(word) for word in ("lifts", "soft", "bar")} | {"left": UNSURE}
+    for number, words in enumerate(["lifts", "left", "soft", *["bar"] * 20, ""]):
+        gallery.add(words, name=f"{number}.png")
+    gallery.index_all()
+    return gallery.follower()
+
+
+def test_what_the_reader_saw_orders_doubtful_photos(gallery: Gallery, doubtful: Follower) -> None:
+    (result,) = _search(gallery, doubtful, "lift", limit=30).results
+    assert [hit.image.id for hit in result.hits][:3] == [2, 1, 3]
+    second, first = result.hits[:2]
+    assert first.score > second.score > result.hits[2].score  # the similarity, as before
+    assert [[(box.word, box.text, box.score) for box in hit.boxes] for hit in (first, second)] == [
+        [("lift", "lifts", first.score)],
+        [("lift", "left", second.score)],
+    ]
+    assert result.hits[-1].image.id == 24
+    assert _ids(gallery, doubtful, "lifts")[0] == 1  # nothing comes before what is sure
+    scores = [hit.score for hit in _search(gallery, doubtful, "lift zebra", limit=30).results[0].hits]
+    assert scores == sorted(scores, reverse=True)  # of several words, photos are not reordered
+
+
+def test_pages_of_any_size_and_files_have_the_same_order(gallery: Gallery, doubtful: Follower) -> None:
+    whole = _ids(gallery, doubtful, "lift", limit=30)
+    assert whole[0] == 2
+    for size in (1, 7, 20, 23):
+        pages = [_ids(gallery, doubtful, "lift", limit=size, offset=start) for start in range(0, 30, size)]
+        assert [image_id for page in pages for image_id in page] == whole
+        ranking = WholeRanking(gallery.engine, doubtful.served(), gallery.encoder, "lift", None)  # type: ignore[arg-type]
+        assert [hit.image.id for part in ranking.parts(size) for hit in part] == whole
+    assert _ids(gallery, doubtful, "lift", limit=30, min_score=-0.9) == whole[:-1]
+    assert _ids(gallery, doubtful, "lift -soft", limit=30) == [each for each in whole if each != 3]
+
+
+def test_photos_without_posteriors_are_ranked_by_similarity(gallery: Gallery, doubtful: Follower) -> None:
+    gallery.encoder.seen = {}
+    gallery.add("elft", name="old.png")
+    gallery.index_all()
+    assert _ids(gallery, gallery.follower(), "lift")[:2] == [1, 2]
 
 
 def _picture(words: str) -> NDArray[np.uint8]:

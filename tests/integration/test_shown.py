@@ -9,6 +9,7 @@ from tests.integration.conftest import Gallery
 
 
 def test_regions_that_are_asked_for_and_those_that_read_so(gallery: Gallery) -> None:
+    gallery.encoder.seen = {"tea": b"a cup"}
     image_id, other_id = gallery.add("shop coffee tea"), gallery.add("coffee house")
     gallery.index_all()
     with session_scope(gallery.engine) as session:
@@ -25,7 +26,7 @@ def test_regions_that_are_asked_for_and_those_that_read_so(gallery: Gallery) -> 
     ((key, (shown_photo, regions)),) = found.items()
     assert (key, shown_photo) == (image_id, photo)
     assert [row.proposal_id for row in regions] == [coffee.id, tea.id]
-    assert regions[1] == (image_id, tea.id, tea.box, tea.quad, "tea", "tea")
+    assert regions[1] == (image_id, tea.id, tea.box, tea.quad, "tea", "tea", b"a cup")
     read = {key: [row.proposal_id for row in rows] for key, (_, rows) in both.items()}
     assert read == {image_id: [coffee.id], other_id: [elsewhere.id]}
 

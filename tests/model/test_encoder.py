@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from model.encoder import Encoder, Proposals
+from model.reranking import log_likelihoods
 
 
 def draw(words: dict[str, tuple[int, int]], size: tuple[int, int] = (640, 480)) -> NDArray[np.uint8]:
@@ -75,6 +76,14 @@ def test_embeddings_are_drawn_to_what_their_own_regions_may_say(encoder: Encoder
         mixed = before.embeddings[number] + rule.share * means
         np.testing.assert_allclose(kept, mixed / np.linalg.norm(mixed), atol=1e-4)
     assert sure >= 2
+
+
+def test_what_was_seen_is_noted(encoder: Encoder, proposals: Proposals, picture: NDArray[np.uint8]) -> None:
+    for found in (proposals, encoder.embed_quads(picture, proposals.quads)):
+        assert (len(found.posteriors), found.steps) == (len(found.scores), [])
+        texts = list(map(encoder.charset.fold, found.transcripts))
+        for word in ("coffee", "bakery"):
+            assert log_likelihoods(word, found.posteriors).argmax() == texts.index(word)
 
 
 def test_similarity_follows_the_edit_distance(encoder: Encoder, proposals: Proposals) -> None:

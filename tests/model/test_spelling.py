@@ -94,3 +94,17 @@ def test_each_word_is_embedded_once() -> None:
     assert asked == ["bar", "no"]
     assert found.tolist() == [[2.75, 1], [1, 0.5], [0, 0], [0, 0]]
     assert means([], encode, 2).shape == (0, 2)
+
+
+def test_posteriors_keep_what_a_region_may_say_and_silence_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    speller, kept = Speller("Bbar\u00bd-", FOLD), []
+    monkeypatch.setattr(spelling, "packed", lambda steps: bytes(len(kept.extend(steps) or steps)))
+    rows = [{}, {"B": 0.5, "b": 0.25, "a": 0.1}, {}, {}, {"r": 0.6, "\u00bd": 0.3, "-": 0.05}, {}]
+    logits = torch.tensor([[1 - sum(row.values()), *(row.get(c, 0) for c in "Bbar\u00bd-")] for row in rows])
+    (steps,) = speller.steps(logits.clamp(min=1e-9).log()[None])
+    assert speller.pack(steps) == bytes(5)
+    assert [silent for silent, _ in kept] == pytest.approx([1, 0.15, 1, 0.1, 1])
+    likely = [{letter: chance for letter, chance in letters.items() if chance > 0.01} for _, letters in kept]
+    # \u00bd is several letters, the dash none.
+    assert likely == [{}, pytest.approx({"b": 0.75, "a": 0.1}), {}, pytest.approx({"r": 0.6}), {}]
+    assert speller.pack([]) == b""

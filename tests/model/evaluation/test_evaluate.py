@@ -22,6 +22,7 @@ class ReadingEncoder:
     """An encoder that knows the words of a photo by its brightness; its embeddings are one-hot words."""
 
     charset = Charset()
+    version = "reading"
 
     def __init__(self, blind: bool = False) -> None:
         self.vocabulary = ["cafe", "bar", "no", "caf"]
