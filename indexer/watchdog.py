@@ -2,16 +2,20 @@
 
 `python watchdog.py SIGNAL COMMAND ...` with a pipe as standard input, whose other end the asking process
 keeps open. The operating system closes that end however the process ends, kill -9 included, and the command
-is then told to stop by the signal of that name. Uses the standard library alone, so that it starts in a few
-milliseconds.
+is then told to stop by the signal of that name. If the watchdog itself is killed, Linux sends the command
+that signal. Uses the standard library alone, so that it starts in a few milliseconds.
 """
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
+
+PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def stop_steps(first: signal.Signals) -> tuple[tuple[signal.Signals, float], ...]:
@@ -31,6 +35,14 @@ def _stop_with_parent(command: subprocess.Popen[bytes], first: signal.Signals) -
         time.sleep(wait_seconds)
 
 
+def _end_with(watchdog: int, stop_signal: signal.Signals) -> None:
+    """In the command's process, before it begins: ask the system for the signal at the watchdog's end."""
+    if prctl := getattr(ctypes.CDLL(None), "prctl", None):  # Linux
+        prctl(PARENT_DEATH_SIGNAL, stop_signal)
+    if os.getppid() != watchdog:  # killed meanwhile
+        os._exit(1)
+
+
 def run(arguments: list[str]) -> int:
     """Run a command until it ends or standard input is closed.
 
@@ -45,7 +57,9 @@ def run(arguments: list[str]) -> int:
     # not SIG_IGN, which the command would inherit, as it would from a shell that runs us in the background.
     for each in (signal.SIGTERM, stop_signal):
         signal.signal(each, lambda *_: None)
-    command = subprocess.Popen(arguments[1:], stdin=subprocess.DEVNULL)
+    command = subprocess.Popen(
+        arguments[1:], stdin=subprocess.DEVNULL, preexec_fn=partial(_end_with, os.getpid(), stop_signal)
+    )
     threading.Thread(target=_stop_with_parent, args=(command, stop_signal), daemon=True).start()
     status = command.wait()
     return status if status >= 0 else 1

@@ -47,6 +47,16 @@ def test_stops_its_command_by_the_signal_asked_for(signals: int, name: str) -> N
         assert time.monotonic() - started < 5
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a parent's end")
+def test_a_killed_watchdog_leaves_no_command_behind() -> None:
+    script = "trap 'echo stopped; exit 3' TERM; echo started; while :; do sleep 0.05; done"
+    with guard("sh", "-c", script, stop_signal="SIGTERM") as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"started\n"
+        process.kill()
+        assert process.stdout.read() == b"stopped\n"  # to the end, which comes when the command is gone
+
+
 def test_a_signal_that_is_ignored_all_around_stops_the_command_all_the_same() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
