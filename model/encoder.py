@@ -17,7 +17,7 @@ from model import checkpoint, runtime, stages
 from model.charset import Charset
 from model.embedder import stretch_words
 from model.finder import Finder
-from model.legibility import Legibility, Spelling
+from model.legibility import Spelling
 from model.paper.finder import PaperFinder
 from model.photo import Proposals, Search, unit
 from model.retriever import Retriever
@@ -72,8 +72,8 @@ class Encoder:
             min_score: Detector score below which a region is not read; the checkpoint's own by default.
             max_proposals: At most so many proposals a photo.
             cache_dir: Folder for converted networks; without it every start takes some seconds longer.
-            judge: Keep and correct regions as the checkpoint says; otherwise all are returned as they are,
-                with what each may say.
+            judge: Keep and correct regions as the checkpoint says, if it does; otherwise all are returned as
+                they are, with what each may say.
 
         Raises:
             ValueError: the checkpoint or the device cannot be used.
@@ -100,17 +100,15 @@ class Encoder:
             batch=8 if self._device.type == "cuda" else 1,
             squeeze=loaded.squeeze,
         )
-        self._rule: Legibility | None = None
+        self._judge, self._rule = judge, loaded.legibility if judge else None
         self._speller: Speller | None = None
-        if isinstance(self._network, Retriever) and (loaded.legibility or not judge):
-            self._rule = loaded.legibility if judge else None
-            self._speller = Speller(self._network.config.characters, self.charset.fold)
         self._photos = self._photo_side(options)
 
     def _photo_side(self, options: Search) -> PhotoSide:
         if isinstance(self._network, Retriever):
             crew = runtime.Crew(self._engine, self._threads)
             compile_part = partial(self._compile, streams=crew.size)
+            self._speller = Speller(self._network.config.characters, self.charset.fold)
             return Finder(self._network, options, compile_part, crew, self._speller)
         return PaperFinder(self._network, options, self._device, self._threads)
 
@@ -150,21 +148,18 @@ class Encoder:
         """
         with self._lock:
             found = self._photos.encode(images)
-        if self._rule is None:
-            return found
-        return [
-            self._packed(self._rule.judged(one, spelling))
-            for one, spelling in zip(found, self.spell(found), strict=True)
-        ]
+        if self._rule is not None:
+            found = list(map(self._rule.judged, found, self.spell(found)))
+        return list(map(self._packed, found)) if self._judge else found
 
     def spell(self, found: Sequence[Proposals]) -> list[Spelling]:
         """Return what was read in the regions of photos, and the mean embeddings of what each may say.
 
         Raises:
-            ValueError: regions of this network are not judged, so nobody noted what they may say.
+            ValueError: it is the network of the paper, which does not note what regions may say.
         """
         if self._speller is None:
-            raise ValueError("what regions may say is noted only where they are judged")
+            raise ValueError("the network of the paper does not note what regions may say")
         spellings = [self._speller.spell(steps) for proposals in found for steps in proposals.steps]
         ends = np.cumsum([len(proposals.steps) for proposals in found])[:-1]
         of_photos = np.split(means(spellings, self.encode_texts, self.dimension), ends)
@@ -195,10 +190,10 @@ class Encoder:
         """
         with self._lock:
             found = self._photos.embed_quads(image, quads)
-        if self._rule is None:
-            return found
-        (spelling,) = self.spell([found])
-        return self._packed(self._rule.corrected(found, spelling.embeddings))
+        if self._rule is not None:
+            (spelling,) = self.spell([found])
+            found = self._rule.corrected(found, spelling.embeddings)
+        return self._packed(found) if self._judge else found
 
     def _packed(self, found: Proposals) -> Proposals:
         """Return proposals as they are stored."""

@@ -48,7 +48,7 @@ class Finder:
         options: Search,
         compile_part: Compile,
         crew: runtime.Crew,
-        speller: Speller | None,
+        speller: Speller,
     ) -> None:
         """Prepare nothing yet.
 
@@ -57,7 +57,7 @@ class Finder:
             options: How to search.
             compile_part: Makes a part of the network ready to run, from its name, module and example inputs.
             crew: Runs what can run at once.
-            speller: Will spell what proposals say.
+            speller: Notes what proposals may say.
         """
         self._retriever, self._options, self._compile, self._crew = retriever, options, compile_part, crew
         self._speller = speller
@@ -192,7 +192,7 @@ class Finder:
         """Read crops of one width."""
         sequences, logits = parts.read(torch.cat([crop.pixels for crop in batch]))
         transcripts = read(logits, self._retriever.config.characters)
-        steps = self._speller.steps(logits) if self._speller else [None] * len(batch)
+        steps = self._speller.steps(logits)
         for crop, *reading in zip(batch, transcripts, sequences, steps, strict=True):
             crop.photo.readings[crop.region] = Reading(*reading)
 

@@ -54,13 +54,20 @@ def main() -> None:
     parser.add_argument("--fonts", type=Path, nargs="+", default=[Path("/usr/share/fonts")])
     parser.add_argument("--charset", choices=CHARSETS, default="latin", help="every font has to draw it")
     given = parser.parse_args()
-    cuts = (
-        text_free_cuts(read_photos(given.photos), given.size // 2, given.seed, CUTS) if given.photos else []
-    )
     needed = WRITTEN + CHARSETS[given.charset].removeprefix(LATIN)
-    source = SceneSource(load_words(given.words), find_fonts(given.fonts, needed), cuts, given.size)
-    for _ in track(write_scenes(source, given.out, given.count, given.seed), "scenes", given.count):
-        pass
+    try:
+        photos = read_photos(given.photos) if given.photos else []
+        cuts = text_free_cuts(photos, given.size // 2, given.seed, CUTS) if photos else []
+        words, fonts = load_words(given.words), find_fonts(given.fonts, needed)
+        if not words:
+            parser.error("the files of --words have no word")
+        if not fonts:
+            parser.error(f"no font below the folders of --fonts draws all characters of {given.charset}")
+        source = SceneSource(words, fonts, cuts, given.size)
+        for _ in track(write_scenes(source, given.out, given.count, given.seed), "scenes", given.count):
+            pass
+    except (OSError, ValueError) as exc:
+        parser.error(str(exc))
 
 
 if __name__ == "__main__":

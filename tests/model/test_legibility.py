@@ -145,6 +145,9 @@ def test_an_encoder_judges_by_what_its_checkpoint_says(
     (unjudged,) = Encoder(judging, device="cpu-torch", longer_sides=[128], judge=False).encode_images([image])
     np.testing.assert_array_equal(unjudged.embeddings, all_found.embeddings)
     assert len(unjudged.steps) == len(all_found.scores)
+    (stored,) = Encoder(plain, device="cpu-torch", longer_sides=[128]).encode_images([image])  # has no rule
+    np.testing.assert_array_equal(stored.embeddings, all_found.embeddings)
+    assert (len(stored.posteriors), stored.steps) == (len(all_found.scores), [])
     quads = all_found.quads[:3]
     given = second.embed_quads(image, quads)
     np.testing.assert_allclose(given.quads, quads, atol=1e-3)

@@ -1,9 +1,11 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from model.evaluation.dataset import read_photos
 from model.training.datasets import SceneSource
-from model.training.scenes import write_scenes
+from model.training.scenes import main, write_scenes
 
 
 def test_scenes_are_annotated_photos_the_same_for_the_same_seed(tmp_path: Path, font_file: Path) -> None:
@@ -19,3 +21,29 @@ def test_scenes_are_annotated_photos_the_same_for_the_same_seed(tmp_path: Path, 
     files = [(tmp_path / name / "images" / "000001.jpg").read_bytes() for name in ("one", "two")]
     assert files[0] == files[1]
     assert len({json.loads(line)["image"] for line in lines[0].splitlines()}) == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        (["--words", "none.txt"], "none.txt"),
+        (["--words", "empty.txt"], "no word"),
+        (["--words", "words.txt", "--fonts", "none"], "no font"),
+        (["--words", "words.txt", "--photos", "none.jsonl"], "none.jsonl"),
+    ],
+)
+def test_what_is_missing_is_said_in_one_line(
+    option: list[str],
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("words.txt").write_text("coffee")
+    Path("empty.txt").touch()
+    monkeypatch.setattr("sys.argv", ["scenes", "out", *option])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert reason in capsys.readouterr().err.splitlines()[-1]
