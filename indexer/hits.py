@@ -86,6 +86,7 @@ class Page:
         photos: Those on this one, and others among which they are ordered once more.
         shown: Where those of the page are afterwards.
         doubtful: Score below which the first photos are ordered once more, see `reranking`.
+        word: By what, as the network folds it.
         likely: Whether any photo reaches the suggested score.
     """
 
@@ -96,6 +97,7 @@ class Page:
     photos: Sequence[Found]
     shown: slice = field(default_factory=lambda: slice(None))
     doubtful: float = -np.inf
+    word: str = ""
     likely: bool = True
 
 
@@ -202,12 +204,12 @@ def _reordered(page: Page, proposals: Mapping[int, Reading]) -> list[Found]:
     photos = list(page.photos)
     if page.doubtful == -np.inf:
         return photos
-    (word,) = page.query.words
+    (asked,) = page.query.words
     near = [
-        [(score, proposals[key].posteriors) for key, score in photo.regions[word] if key in proposals]
-        for photo in photos
+        [(score, proposals[key].posteriors) for key, score in photo.regions[asked] if key in proposals]
+        for photo in photos[: reranking.RERANKED]
     ]
-    order = reranking.reranked(word, page.doubtful, near)
+    order = reranking.reranked(page.word, page.doubtful, near)
     return [photos[place] for place in order] + photos[len(order) :]
 
 

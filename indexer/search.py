@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial, reduce
@@ -90,6 +90,7 @@ class _Search:
 
     session: Session
     served: Served
+    fold: Callable[[str], str]
     embeddings: Embeddings
     calibration: Calibration
     mode: Mode
@@ -133,8 +134,8 @@ def search(
 
     Returns:
         A page for each query. A photo that was deleted a moment ago is missing from its page, which is then
-        shorter; the other pages stay as they are. `took_ms` has the steps encode, index, database,
-        suggestions and total.
+        shorter; other pages stay as they are, but for the first 20 photos. `took_ms` has the steps encode,
+        index, database, suggestions and total.
 
     Raises:
         InvalidQuery: a query has no word that the network knows, or too many; a filter is none.
@@ -146,7 +147,7 @@ def search(
         with found.timed("encode"):
             parsed, embeddings = _embed(served, encoder, texts, min_score)
         options: dict[str, Any] = {"limit": limit, "offset": offset, "mode": mode, "filters": filters}
-        this = _start(session, served, embeddings, min_score=min_score, **options)
+        this = _start(session, served, encoder, embeddings, min_score=min_score, **options)
         _fill(found, this, parsed)
     return found
 
@@ -180,7 +181,7 @@ def search_regions(
         regions = words_of(proposals.transcripts, encoder.charset)
         query = Query(" ".join(regions), tuple(Term((word,)) for word in regions), (), ())
         embeddings = {word: proposals.embeddings[number] for word, number in regions.items()}
-        this = _start(session, served, embeddings, **options)
+        this = _start(session, served, encoder, embeddings, **options)
         _fill(found, this, [query])
     return found, list(regions.values())
 
@@ -220,7 +221,7 @@ class WholeRanking:
         wanted = sys.maxsize if limit is None else limit
         self._engine = engine
         with reading_scope(engine) as session:
-            self._this = _start(session, served, embeddings, limit=wanted, **options)
+            self._this = _start(session, served, encoder, embeddings, limit=wanted, **options)
             self._ranked = _rank(self._this, self.query)
 
     def parts(self, size: int = 200) -> Iterator[list[Hit]]:
@@ -229,7 +230,7 @@ class WholeRanking:
         end = min(total, this.offset + this.limit)
         for start in range(this.offset, end, size):
             part = slice(start, min(end, start + size))
-            found = _explain(this, self.query, self._ranked, _needed(self.query, part))
+            found = _explain(this, self.query, self._ranked, _needed(this, self.query, part))
             page = _page_at(this, self.query, part, total, found)
             with reading_scope(self._engine) as session:  # none is open while the receiver takes its time
                 (listed,) = _hits(replace(this, session=session), [page])
@@ -252,6 +253,7 @@ def _embed(
 def _start(
     session: Session,
     served: Served,
+    encoder: "Encoder",
     embeddings: Embeddings,
     *,
     limit: int,
@@ -262,36 +264,40 @@ def _start(
 ) -> _Search:
     allowed = None if filters == NO_FILTERS else photos(session, filters)
     known = calibration.of_version(served.model_version)
-    return _Search(session, served, embeddings, known, mode, allowed, limit, offset, min_score)
+    fold = encoder.charset.fold
+    return _Search(session, served, fold, embeddings, known, mode, allowed, limit, offset, min_score)
 
 
 def _page(this: _Search, query: Query) -> Page:
     uncut = this.mode == "similar" and this.min_score is None and not query.excluded
     word = query.words[0] if len(query.words) == 1 and uncut else None
     part = slice(this.offset, this.offset + this.limit)
-    needed = _needed(query, part)
+    needed = _needed(this, query, part)
     total, found, best = _cut(this, query, needed) if word is None else _part_of_word(this, word, needed)
     likely = total > 0 and best >= ranking.suggested_cut(query, this.calibration)
     return _page_at(this, query, part, total, found, likely)
 
 
-def _is_reordered(query: Query, part: slice) -> bool:
-    return len(query.words) == 1 and part.start < RERANKED
+def _is_reordered(this: _Search, query: Query, part: slice) -> bool:
+    return this.mode == "similar" and len(query.words) == 1 and part.start < RERANKED
 
 
-def _needed(query: Query, part: slice) -> slice:
+def _needed(this: _Search, query: Query, part: slice) -> slice:
     """Return which photos of a ranking must be known to show a part of it."""
-    return slice(0, max(part.stop, RERANKED)) if _is_reordered(query, part) else part
+    return slice(0, max(part.stop, RERANKED)) if _is_reordered(this, query, part) else part
 
 
 def _page_at(
     this: _Search, query: Query, part: slice, total: int, found: Sequence[Found], likely: bool = True
 ) -> Page:
     """Return a part of a ranking as a page, given the photos that it needs."""
-    first = _needed(query, part).start
+    first = _needed(this, query, part).start
     shown = slice(part.start - first, part.stop - first)
-    doubtful = ranking.suggested_cut(query, this.calibration) if _is_reordered(query, part) else -np.inf
-    return Page(query, this.way, this.mode != "similar", total, found, shown, doubtful, likely)
+    page = Page(query, this.way, this.mode != "similar", total, found, shown, likely=likely)
+    if not _is_reordered(this, query, part):
+        return page
+    cut, word = ranking.suggested_cut(query, this.calibration), this.fold(query.words[0])
+    return replace(page, doubtful=cut, word=word)
 
 
 def _part_of_word(this: _Search, word: str, part: slice) -> tuple[int, list[Found], float]:

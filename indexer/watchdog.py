@@ -2,8 +2,9 @@
 
 `python watchdog.py SIGNAL COMMAND ...` with a pipe as standard input, whose other end the asking process
 keeps open. The operating system closes that end however the process ends, kill -9 included, and the command
-is then told to stop by the signal of that name. If the watchdog itself is killed, Linux sends the command
-that signal. Uses the standard library alone, so that it starts in a few milliseconds.
+is then told to stop by the signal of that name. If the watchdog itself is killed, Linux sends SIGTERM to a
+command that is stopped by it; a Postgres that is left behind is ended by the next start (`embedded`). Uses
+the standard library alone, so that it starts in a few milliseconds.
 """
 
 import ctypes
@@ -35,10 +36,10 @@ def _stop_with_parent(command: subprocess.Popen[bytes], first: signal.Signals) -
         time.sleep(wait_seconds)
 
 
-def _end_with(watchdog: int, stop_signal: signal.Signals) -> None:
-    """In the command's process, before it begins: ask the system for the signal at the watchdog's end."""
+def _end_with(watchdog: int) -> None:
+    """In the command's process, before it begins: ask the system for SIGTERM at the watchdog's end."""
     if prctl := getattr(ctypes.CDLL(None), "prctl", None):  # Linux
-        prctl(PARENT_DEATH_SIGNAL, stop_signal)
+        prctl(PARENT_DEATH_SIGNAL, signal.SIGTERM)
     if os.getppid() != watchdog:  # killed meanwhile
         os._exit(1)
 
@@ -57,9 +58,8 @@ def run(arguments: list[str]) -> int:
     # not SIG_IGN, which the command would inherit, as it would from a shell that runs us in the background.
     for each in (signal.SIGTERM, stop_signal):
         signal.signal(each, lambda *_: None)
-    command = subprocess.Popen(
-        arguments[1:], stdin=subprocess.DEVNULL, preexec_fn=partial(_end_with, os.getpid(), stop_signal)
-    )
+    before = partial(_end_with, os.getpid()) if stop_signal == signal.SIGTERM else None
+    command = subprocess.Popen(arguments[1:], stdin=subprocess.DEVNULL, preexec_fn=before)
     threading.Thread(target=_stop_with_parent, args=(command, stop_signal), daemon=True).start()
     status = command.wait()
     return status if status >= 0 else 1

@@ -40,7 +40,7 @@ class Proposals:
         transcripts: What the reading branch reads, possibly empty.
         confidences: float32 (N,), probability of the least certain character, in [0, 1].
         embeddings: float32 (N, D), unit length.
-        steps: What each may say, as `Speller.steps` gives it; none once that was used, or if nobody asks.
+        steps: What each may say, as `Speller.steps` gives it; none once that was used, or if nobody noted it.
         posteriors: The same, as `Speller.pack` leaves it; none before, or if nobody noted it.
     """
 

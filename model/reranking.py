@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 RERANKED = 20  # first photos of a ranking
 WEIGHT = 0.3  # of the log-likelihood a letter, to 1 of the inner product
 NEAR = 0.1  # how far below a photo's best region its others may be and still count
-LONGEST = 60  # letters of a word; longer ones no region says
+LONGEST = 30  # letters of a word; longer ones no region says
 LETTERS = 4  # that are kept of a step
 LEAST = 1e-4  # probability that every letter has at least: readers are surer than right
 LEVELS = 255  # of a probability in a byte: its logarithm
@@ -38,20 +38,26 @@ Region = tuple[float, bytes]  # inner product with the word, and posteriors; non
 def reranked(word: str, likely: float, photos: Sequence[Sequence[Region]]) -> list[int]:
     """Return the order of the first `RERANKED` photos of a ranking.
 
-    Those that likely show the word stay where they are, as do those without regions.
+    Those that likely show the word stay where they are, as do those without regions or posteriors.
 
     Args:
-        word: Folded.
+        word: As the network folds it.
         likely: The inner product from which a photo likely shows it.
         photos: In the order of their best regions; of each its best regions, the best first.
     """
     scores = [photo[0][0] if photo else -np.inf for photo in photos[:RERANKED]]
-    doubtful = [place for place, score in enumerate(scores) if -np.inf < score < likely]
-    near = [[region for region in photos[place] if region[0] >= scores[place] - NEAR] for place in doubtful]
-    seen = [posteriors for regions in near for _, posteriors in regions]
     order = list(range(len(scores)))
-    if len(doubtful) < 2 or not all(seen) or len(word) > LONGEST:
+    if not 0 < len(word) <= LONGEST:
         return order
+    near, doubtful = [], []
+    for place, score in enumerate(scores):
+        regions = [region for region in photos[place] if region[0] >= score - NEAR]
+        if score < likely and regions and all(posteriors for _, posteriors in regions):
+            near.append(regions)
+            doubtful.append(place)
+    if len(doubtful) < 2:
+        return order
+    seen = [posteriors for regions in near for _, posteriors in regions]
     totals = np.array([score for regions in near for score, _ in regions])
     totals += WEIGHT * log_likelihoods(word, seen)
     starts = np.cumsum([0, *map(len, near[:-1])])
@@ -89,12 +95,12 @@ def log_likelihoods(word: str, regions: Sequence[bytes]) -> Floats:
     other = (spelling[1:] != spelling[:-1])[:, None]  # letters that may follow each other without silence
     paths = np.zeros((len(states), len(regions)))
     paths[0] = 1
-    for now in seen[:, states]:
+    for step in seen:
         before = paths
         paths = before.copy()
         paths[1:] += before[:-1]
         paths[3::2] += before[1:-2:2] * other
-        paths *= now
+        paths *= step[states]
     found: Floats = np.log(np.maximum(paths[-2:].sum(0), np.finfo(float).tiny)) / len(word)
     return found
 

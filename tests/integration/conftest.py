@@ -50,7 +50,7 @@ class RandomEncoder:
     def _embed(self, word: str) -> NDArray[np.float32]:
         if not word.isalnum():
             raise ValueError("a query needs a letter or a digit")
-        marked = f"^{word.lower()}$"
+        marked = f"^{self.charset.fold(word)}$"
         pairs = [marked[start : start + 2] for start in range(len(marked) - 1)]
         vector = sum(
             np.random.default_rng([ord(letter) for letter in pair + self.version[:1]]).normal(

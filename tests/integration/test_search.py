@@ -365,6 +365,7 @@ def test_what_the_reader_saw_orders_doubtful_photos(gallery: Gallery, doubtful: 
         [("lift", "left", second.score)],
     ]
     assert result.hits[-1].image.id == 24
+    assert _ids(gallery, doubtful, "li", mode="prefix") == [1]
     assert _ids(gallery, doubtful, "lifts")[0] == 1  # nothing comes before what is sure
     scores = [hit.score for hit in _search(gallery, doubtful, "lift zebra", limit=30).results[0].hits]
     assert scores == sorted(scores, reverse=True)  # of several words, photos are not reordered
@@ -382,11 +383,19 @@ def test_pages_of_any_size_and_files_have_the_same_order(gallery: Gallery, doubt
     assert _ids(gallery, doubtful, "lift -soft", limit=30) == [each for each in whole if each != 3]
 
 
-def test_photos_without_posteriors_are_ranked_by_similarity(gallery: Gallery, doubtful: Follower) -> None:
-    gallery.encoder.seen = {}
-    gallery.add("elft", name="old.png")
+def test_photos_without_posteriors_are_ranked_by_similarity(gallery: Gallery) -> None:
+    for words in ("lifts", "left"):
+        gallery.add(words)
     gallery.index_all()
     assert _ids(gallery, gallery.follower(), "lift")[:2] == [1, 2]
+
+
+def test_letters_that_the_network_does_not_know_are_none_of_the_word(
+    gallery: Gallery, doubtful: Follower
+) -> None:
+    assert _ids(gallery, doubtful, "lift", limit=3)[0] == 2
+    assert [box.word for box in _search(gallery, doubtful, "liftø").results[0].hits[0].boxes] == ["liftø"]
+    assert _ids(gallery, doubtful, "liftø", limit=30)[0] == 2
 
 
 def _picture(words: str) -> NDArray[np.uint8]:

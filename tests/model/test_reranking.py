@@ -127,5 +127,10 @@ def test_only_the_first_photos_are_reordered() -> None:
 
 
 def test_without_posteriors_the_order_stays() -> None:
-    photos = [[(0.7, sure("gift"))], [(0.65, b"")], [(0.6, sure("lift"))]]
+    photos = [[(0.7, b"")], [(0.65, b"")], [(0.6, b"")]]
     assert reranked("lift", 0.9, photos) == [0, 1, 2]
+
+
+def test_a_photo_without_posteriors_stays_and_the_others_are_ordered() -> None:
+    photos = [[(0.7, sure("gift"))], [(0.65, b"")], [(0.6, sure("lift"))]]
+    assert reranked("lift", 0.9, photos) == [2, 1, 0]
