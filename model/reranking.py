@@ -13,7 +13,6 @@ Shape legend: N regions.
 
 from collections.abc import Mapping, Sequence
 from math import log
-from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,6 @@ LEVELS = 255  # of a probability in a byte: its logarithm
 _FINENESS = LEVELS / -log(LEAST)
 LAST = 0xFFFF  # code point that two bytes hold; no network knows others
 _STEP = np.dtype([("silent", "u1"), ("chances", "u1", LETTERS), ("letters", "<u2", LETTERS)])
-_STEP_BYTES = Struct(f"<{1 + LETTERS}B{LETTERS}H")  # the same
 
 Floats = NDArray[np.floating[Any]]
 Region = tuple[float, bytes]  # inner product with the word, and posteriors; none if nobody noted them
@@ -113,8 +111,8 @@ def packed(steps: Sequence[tuple[float, Mapping[str, float]]]) -> bytes:
         kept = sorted(known, key=known.__getitem__, reverse=True)[:LETTERS]
         room = [0] * (LETTERS - len(kept))
         levels = [*(_level(known[letter]) for letter in kept), *room]
-        rows.append(_STEP_BYTES.pack(_level(silent), *levels, *map(ord, kept), *room))
-    return b"".join(rows)
+        rows.append((_level(silent), levels, [*map(ord, kept), *room]))
+    return np.array(rows, _STEP).tobytes()
 
 
 def _level(chance: float) -> int:

@@ -75,7 +75,7 @@ def test_without_regions_there_are_no_likelihoods() -> None:
 
 def test_the_likeliest_letters_are_kept() -> None:
     chances = {"a": 0.05, "b": 0.3, "c": 0.1, "d": 0.2, "e": 0.01, "f": 0.02}
-    (kept,) = [[np.exp(log_likelihoods(letter, [seen(chances)])[0]) for letter in "abcdef"]]
+    kept = [np.exp(log_likelihoods(letter, [seen(chances)])[0]) for letter in "abcdef"]
     assert kept[:4] == pytest.approx([0.05, 0.3, 0.1, 0.2], rel=0.03)
     assert all(LEAST <= chance < 2 * LEAST for chance in kept[4:])
     assert LETTERS == 4
