@@ -86,7 +86,7 @@ class Page:
         photos: Those on this one, and others among which they are ordered once more.
         shown: Where those of the page are afterwards.
         doubtful: Score below which the first photos are ordered once more, see `reranking`.
-        word: By what, as the network folds it.
+        word: By what, as the network folds it; none if they are not.
         likely: Whether any photo reaches the suggested score.
     """
 
@@ -175,6 +175,7 @@ def _hits(session: Session, page: Page, embeddings: Embeddings, version: str) ->
         texts=texts_of_terms(page.query.terms),
         way=page.way,
         version=version,
+        posteriors=bool(page.word),
     )
     proposals = {row.proposal_id: row for _, rows in there.values() for row in rows}
     photos = [photo for photo in _reordered(page, proposals)[page.shown] if photo.image_id in there]
@@ -202,7 +203,7 @@ def _hits(session: Session, page: Page, embeddings: Embeddings, version: str) ->
 def _reordered(page: Page, proposals: Mapping[int, Reading]) -> list[Found]:
     """Return the photos, those that are ordered once more in their new order."""
     photos = list(page.photos)
-    if page.doubtful == -np.inf:
+    if not page.word:
         return photos
     (asked,) = page.query.words
     near = [

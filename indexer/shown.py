@@ -30,12 +30,12 @@ _EXTRA = cast(Image.extra, Text)  # decoded once for each photo, not once for ea
 _SHOWN = (
     select(Image.id, Image.name, Collection.name, Image.width, Image.height, _EXTRA, Image.taken_at)
     .add_columns(Proposal.id, Proposal.box, Proposal.quad, Proposal.transcript, Proposal.folded)
-    .add_columns(Proposal.posteriors)
     .join(Collection, Collection.id == Image.collection_id)
     .outerjoin(Proposal, and_(Proposal.image_id == Image.id, READ | among_ids(Proposal.id, "proposal_ids")))
     .where(among_ids(Image.id))
     .order_by(Image.id, Proposal.ordinal)
 )
+_SHOWN_WITH_POSTERIORS = _SHOWN.add_columns(Proposal.posteriors)
 
 
 def get(
@@ -46,6 +46,7 @@ def get(
     texts: Iterable[str],
     way: Way,
     version: str,
+    posteriors: bool = False,
 ) -> dict[int, tuple[Photo, list[Reading]]]:
     """Return photos by id, each with its regions to show, best detected first; what is gone is missing.
 
@@ -56,14 +57,16 @@ def get(
         texts: Regions in which any of them was read are shown, too.
         way: How it may stand there.
         version: Model version of the regions.
+        posteriors: Whether those are wanted, too.
     """
     if not image_ids:
         return {}
     patterns = [pattern(text, way) for text in texts]
     given = {"ids": image_ids, "proposal_ids": proposal_ids, "patterns": patterns, "version": version}
     found: dict[int, tuple[Photo, list[Reading]]] = {}
+    statement = _SHOWN_WITH_POSTERIORS if posteriors else _SHOWN
     # Columns only, and all at once: the session or row by row would take longer.
-    for row in session.connection().execute(_SHOWN, given).all():
+    for row in session.connection().execute(statement, given).all():
         image_id = row[0]
         if image_id not in found:
             *plain, extra, taken_at = row[:_COLUMNS_OF_PHOTOS]

@@ -18,7 +18,7 @@ def test_regions_that_are_asked_for_and_those_that_read_so(gallery: Gallery) -> 
         elsewhere, house = queries.list_proposals(session, image_id=other_id)
         options: dict[str, Any] = {"texts": ["coffee"], "way": "exact", "version": gallery.encoder.version}
         ids = {"image_ids": [image_id, 999], "proposal_ids": [tea.id, 999, house.id, coffee.id]}
-        found = shown.get(session, **ids, **options)
+        found = shown.get(session, **ids, **options, posteriors=True)
         both = shown.get(session, image_ids=[other_id, image_id], proposal_ids=[], **options)
         assert shown.get(session, image_ids=[], proposal_ids=[], **options) == {}
     photo = Photo(image_id, image.name, "default", image.width, image.height, image.extra, image.taken_at)
