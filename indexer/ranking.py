@@ -7,20 +7,24 @@ higher. A photo's score is the mean over the words of the query.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer.bounds import Bounds, Places
 from indexer.phrases import APART_COST, Place, Placement, Quad, place_all
 from indexer.query_language import Query, Term
 from indexer.segment import NO_TEXT_SCORE, Ids, Mask, Vectors
-from indexer.vector_index import Allowed, VectorIndex
+from indexer.vector_index import VectorIndex
 from model.calibration import Calibration
 
-# Where a phrase's words stand is looked up in the photos that show the words best; in all others they count
-# as standing apart. A fixed number, so that every page is cut out of the same ranking.
+# Where a phrase's words stand is looked up in the photos that seem to show the words best; in all others they
+# count as standing apart. A fixed number, so that every page is cut out of the same ranking.
 PLACED_PHOTOS = 200
+# How many times as many photos as are wanted are scored first, to know what the last of the best has; of how
+# many that is too much.
+FIRST_PHOTOS, MOST_PHOTOS = 2, 0.2
 ROUNDING = 1e-9
 
 Embeddings = Mapping[str, Vectors]
@@ -54,36 +58,155 @@ def texts_of_terms(terms: Sequence[Term]) -> list[str]:
     return list(dict.fromkeys(text for term in terms for text in (*term.words, "".join(term.words))))
 
 
-def score(
-    index: VectorIndex, query: Query, embeddings: Embeddings, allowed: Allowed, read_quads: ReadQuads
-) -> Scores:
-    """Score all photos.
+@dataclass(frozen=True)
+class Ranker:
+    """Scores photos for one query.
 
-    Args:
+    Attributes:
         index: The regions of the photos.
         query: What to look for.
         embeddings: Of `texts_of` the query, (D,) each.
         allowed: Photos to score; `None` for all.
         read_quads: Returns the corners (4, 2) of proposals; those of deleted ones are missing.
     """
-    texts = texts_of(query)
-    image_ids, best = index.best(np.stack([embeddings[text] for text in texts]), allowed)
-    by_text = dict(zip(texts, best, strict=True))
-    rows, placements = [], []
-    for term in [*query.terms, *query.excluded]:
-        row: Vectors = np.stack([by_text[word] for word in term.words]).mean(axis=0, dtype=np.float64)
-        placed: dict[int, Placement] = {}
-        if len(term.words) > 1:
-            placed = _placed(index, term, image_ids, row, embeddings, read_quads)
-            row = np.where(row > NO_TEXT_SCORE, np.maximum(row - APART_COST, NO_TEXT_SCORE), row)
+
+    index: VectorIndex
+    query: Query
+    embeddings: Embeddings
+    allowed: Ids | None
+    read_quads: ReadQuads
+
+    def score(self) -> Scores:
+        """Score all photos."""
+        return self._scores(*self.index.best(self._vectors, self.allowed))
+
+    def score_first(self, count: int, calibration: Calibration) -> Scores:
+        """Score so many photos that come first in `order`, all with the suggested score, and some others.
+
+        The rest are ruled out by what they score at most.
+        """
+        image_ids, most, exact = self._bounds
+        wanted = FIRST_PHOTOS * count
+        if wanted > MOST_PHOTOS * len(image_ids):
+            return self.score()
+        found, cut = most.copy(), suggested_cut(self.query, calibration)
+
+        def standing() -> tuple[NDArray[np.intp], Vectors]:
+            return _standing(self.query, self._at_most(found), calibration)
+
+        with_terms, totals = standing()
+        first = np.sort(np.lexsort((-totals, -with_terms))[:wanted])
+        for text in range(len(found)):
+            found[text, first] = exact(text, first)
+        known = self._scores(image_ids[first], found[:, first])
+        last = order(self.query, known, calibration)[:count][-1]
+        least_with_terms, least = (each[last] for each in _standing(self.query, known.terms, calibration))
+
+        def ahead() -> Places:
+            with_terms, totals = standing()
+            before = (with_terms > least_with_terms) | ((with_terms == least_with_terms) & (totals >= least))
+            return np.flatnonzero(before | (totals >= cut))
+
+        for text in reversed(range(len(found))):  # a phrase as one word before its words: it rules out more
+            places = ahead()
+            found[text, places] = exact(text, places)
+        places = ahead()
+        return self._scores(image_ids[places], found[:, places])
+
+    @cached_property
+    def _bounds(self) -> Bounds:
+        return self.index.bounds(self._vectors, self.allowed)
+
+    @cached_property
+    def _near(self) -> list[Places]:
+        """For each term the photos, by their places in the bounds, in which its words are looked up."""
+        by_text = dict(zip(self._texts, self._bounds.most, strict=True))
+        found = []
+        for term in self._terms:
+            means = _means(term, by_text)
+            near = np.lexsort((self._bounds.image_ids, -means))[:PLACED_PHOTOS]
+            found.append(np.sort(near[means[near] > NO_TEXT_SCORE]))
+        return found
+
+    def _at_most(self, best: Vectors) -> Vectors:
+        """Return what photos score at most for the terms (terms, M), given that for the texts (texts, M)."""
+        by_text = dict(zip(self._texts, best, strict=True))
+        return np.stack(
+            [
+                _of_term(term, by_text, near, _means(term, by_text)[near])
+                for term, near in zip(self.query.terms, self._near, strict=False)
+            ]
+        )
+
+    def _scores(self, image_ids: Ids, best: Vectors) -> Scores:
+        """Return the scores of photos (M,), ascending, given those of their best regions (texts, M)."""
+        by_text = dict(zip(self._texts, best, strict=True))
+        rows, placements = [], []
+        for number, term in enumerate(self._terms):
+            placed: dict[int, Placement] = {}
+            if len(term.words) > 1:
+                near = self._bounds.image_ids[self._near[number]]
+                placed = self._placed(term, np.intersect1d(near, image_ids))
             positions = np.searchsorted(image_ids, np.array(list(placed), np.int64))
-            row[positions] = [placement.score for placement in placed.values()]
-            row = np.maximum(row, by_text["".join(term.words)])
-        rows.append(row)
-        placements.append(placed)
-    terms = np.stack(rows)
-    count = len(query.terms)
-    return Scores(image_ids, terms[:count], terms[count:], tuple(placements[:count]))
+            found = np.array([placement.score for placement in placed.values()])
+            rows.append(_of_term(term, by_text, positions, found))
+            placements.append(placed)
+        terms, count = np.stack(rows), len(self.query.terms)
+        return Scores(image_ids, terms[:count], terms[count:], tuple(placements[:count]))
+
+    def _placed(self, term: Term, chosen: Ids) -> dict[int, Placement]:
+        """Return where a phrase's words stand in some photos."""
+        words = np.stack([self.embeddings[word] for word in term.words])
+        found = [
+            {match.image_id: match.proposals for match in matches if match.proposals}
+            for matches in self.index.search(words, len(chosen), chosen)
+        ]
+        keys = {pair[0] for matches in found for pairs in matches.values() for pair in pairs}
+        quads = self.read_quads(list(keys))
+        regions = {
+            image_id: [
+                [Place(key, value, quads[key]) for key, value in matches.get(image_id, ()) if key in quads]
+                for matches in found
+            ]
+            for image_id in chosen.tolist()
+        }
+        there = {image_id: places for image_id, places in regions.items() if all(places)}  # not deleted since
+        return dict(zip(there, place_all(list(there.values())), strict=True))
+
+    @property
+    def _terms(self) -> list[Term]:
+        return [*self.query.terms, *self.query.excluded]
+
+    @property
+    def _texts(self) -> list[str]:
+        return texts_of(self.query)
+
+    @property
+    def _vectors(self) -> Vectors:
+        return np.stack([self.embeddings[text] for text in self._texts])
+
+
+def _means(term: Term, by_text: Mapping[str, Vectors]) -> Vectors:
+    """Return the means (M,) of the scores of a term's words."""
+    means: Vectors = np.stack([by_text[word] for word in term.words]).mean(axis=0, dtype=np.float64)
+    return means
+
+
+def _of_term(term: Term, by_text: Mapping[str, Vectors], placed: NDArray[np.intp], found: Vectors) -> Vectors:
+    """Return the scores of a term (M,), given those of all texts.
+
+    Args:
+        term: A word or a phrase.
+        by_text: Scores (M,) of each text.
+        placed: Positions of the photos in which it is known how a phrase's words stand.
+        found: What the words score there.
+    """
+    row = _means(term, by_text)
+    if len(term.words) == 1:
+        return row
+    row = np.where(row > NO_TEXT_SCORE, np.maximum(row - APART_COST, NO_TEXT_SCORE), row)
+    row[placed] = found
+    return np.maximum(row, by_text["".join(term.words)])
 
 
 def candidates(
@@ -110,34 +233,6 @@ def candidates(
     return found if allowed is None else np.intersect1d(found, allowed)
 
 
-def _placed(
-    index: VectorIndex,
-    term: Term,
-    image_ids: Ids,
-    means: Vectors,
-    embeddings: Embeddings,
-    read_quads: ReadQuads,
-) -> dict[int, Placement]:
-    """Return where a phrase's words stand, for the photos that show them best."""
-    order = np.lexsort((image_ids, -means))[:PLACED_PHOTOS]
-    chosen = image_ids[order[means[order] > NO_TEXT_SCORE]]
-    words = np.stack([embeddings[word] for word in term.words])
-    found = [
-        {match.image_id: match.proposals for match in matches if match.proposals}
-        for matches in index.search(words, len(chosen), chosen)
-    ]
-    quads = read_quads(list({pair[0] for matches in found for pairs in matches.values() for pair in pairs}))
-    regions = {
-        image_id: [
-            [Place(key, value, quads[key]) for key, value in matches.get(image_id, ()) if key in quads]
-            for matches in found
-        ]
-        for image_id in chosen.tolist()
-    }
-    there = {image_id: places for image_id, places in regions.items() if all(places)}  # not deleted since
-    return dict(zip(there, place_all(list(there.values())), strict=True))
-
-
 def total(query: Query, terms: Vectors) -> Vectors:
     """Return the score of every photo (M,), given those of the query's terms (terms, M)."""
     return np.average(terms, axis=0, weights=[len(term.words) for term in query.terms])
@@ -159,9 +254,14 @@ def order(query: Query, scores: Scores, calibration: Calibration) -> NDArray[np.
     Photos with most of the terms come first: those whose score for a term reaches the suggested cut. Among
     them the score decides, then the id.
     """
+    with_terms, totals = _standing(query, scores.terms, calibration)
+    return np.lexsort((scores.image_ids, -totals, -with_terms))
+
+
+def _standing(query: Query, terms: Vectors, calibration: Calibration) -> tuple[NDArray[np.intp], Vectors]:
+    """Return how many terms each photo (M,) likely shows and its score, given those of the terms."""
     cuts = np.array([term_cut(term, calibration) for term in query.terms])
-    with_terms = (scores.terms >= cuts[:, None]).sum(axis=0)
-    return np.lexsort((scores.image_ids, -total(query, scores.terms), -with_terms))
+    return (terms >= cuts[:, None]).sum(axis=0), total(query, terms)
 
 
 def without_excluded(query: Query, scores: Scores, calibration: Calibration) -> Mask:

@@ -21,7 +21,7 @@ from indexer.folding import fold
 from indexer.follower import Served
 from indexer.hits import Found, Hit, Page
 from indexer.query_language import Query, Term, parse_all, words_of
-from indexer.ranking import Embeddings, Scores
+from indexer.ranking import Embeddings, Ranker, Scores
 from indexer.segment import NO_TEXT_SCORE, Ids, Mask, Vectors
 from indexer.suggestions import nearest, respell
 from indexer.transcripts import Way
@@ -76,11 +76,12 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class _Ranked:
-    """The ranking of a query: scores of all photos by position, the positions in their order, best first."""
+    """A ranking: scores by position; the positions in their order, at least the first; how many there are."""
 
     scores: Scores
     totals: Vectors
     order: NDArray[np.intp]
+    total: int
     best: float
 
 
@@ -222,11 +223,11 @@ class WholeRanking:
         self._engine = engine
         with reading_scope(engine) as session:
             self._this = _start(session, served, encoder, embeddings, limit=wanted, **options)
-            self._ranked = _rank(self._this, self.query)
+            self._ranked = _rank(self._this, self.query, sys.maxsize)
 
     def parts(self, size: int = 200) -> Iterator[list[Hit]]:
         """Yield the hits from the offset on, so many at a time; those deleted meanwhile are missing."""
-        this, total = self._this, len(self._ranked.order)
+        this, total = self._this, self._ranked.total
         end = min(total, this.offset + this.limit)
         for start in range(this.offset, end, size):
             part = slice(start, min(end, start + size))
@@ -310,18 +311,19 @@ def _part_of_word(this: _Search, word: str, part: slice) -> tuple[int, list[Foun
 
 def _cut(this: _Search, query: Query, part: slice) -> tuple[int, list[Found], float]:
     """Return how many photos the ranking of a query has, those of a part of it, and the best score."""
-    ranked = _rank(this, query)
-    return len(ranked.order), _explain(this, query, ranked, part), ranked.best
+    ranked = _rank(this, query, part.stop)
+    return ranked.total, _explain(this, query, ranked, part), ranked.best
 
 
-def _rank(this: _Search, query: Query) -> _Ranked:
+def _rank(this: _Search, query: Query, count: int) -> _Ranked:
     index, wanted = this.served.index, None
     allowed = this.allowed if this.mode == "similar" else _read_in(this, query, this.mode)
     if this.min_score is not None:
         wanted = _wanted(this, query, this.min_score)
         allowed = ranking.candidates(index, query, this.embeddings, allowed, *wanted)
-    read_quads = partial(queries.get_quads, this.session)
-    scores = ranking.score(index, query, this.embeddings, allowed, read_quads)
+    ranker = Ranker(index, query, this.embeddings, allowed, partial(queries.get_quads, this.session))
+    uncut = wanted is None and not query.excluded
+    scores = ranker.score_first(count, this.calibration) if uncut else ranker.score()
     order = ranking.order(query, scores, this.calibration)
     if query.excluded and this.mode == "similar":
         order = order[ranking.without_excluded(query, scores, this.calibration)[order]]
@@ -329,7 +331,7 @@ def _rank(this: _Search, query: Query) -> _Ranked:
     best = totals[order].max(initial=NO_TEXT_SCORE)
     if wanted is not None:
         order = order[_reaching(this, query, scores, *wanted)[order]]
-    return _Ranked(scores, totals, order, float(best))
+    return _Ranked(scores, totals, order, index.count(allowed) if uncut else len(order), float(best))
 
 
 def _did_you_mean(this: _Search, page: Page, listed: Sequence[Hit]) -> list[str]:

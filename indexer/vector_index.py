@@ -8,15 +8,16 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from indexer import bounds
+from indexer.bounds import Bounds
 from indexer.locks import ReadWriteLock
 from indexer.segment import (
-    MAX_LENGTH,
     NO_TEXT_SCORE,
     SCORE_MARGIN,
     Ids,
@@ -32,6 +33,7 @@ from indexer.segment import (
     spread,
 )
 from indexer.snapshot import SnapshotHeader, open_snapshot, write_snapshot
+from indexer.vectors import checked_proposals, checked_queries
 
 # Images and proposals in a segment: each takes a search some time of its own, but is copied when it grows
 # beyond its room at first, again beyond twice as much, and when it is cleaned.
@@ -82,6 +84,15 @@ class VectorIndex(Protocol):
         """Return the ids (M,) of all images, ascending, and the score (Q, M) of each for each query.
 
         Scores are those of `search`. With `allowed`, only those images count.
+
+        Raises:
+            ValueError: the queries have another shape or are not finite.
+        """
+
+    def bounds(self, queries: Vectors, allowed: Allowed = None) -> Bounds:
+        """Return what all images score at most, of which `best` would take several times as long.
+
+        With `allowed`, only those images count.
 
         Raises:
             ValueError: the queries have another shape or are not finite.
@@ -240,14 +251,31 @@ class FaissIndex:
         queries = checked_queries(queries, 0, self._dimension)
         with self._lock.read():
             found = [(segment, mask) for segment, mask in self._masks(_as_ids(allowed)) if mask.any()]
-            image_ids = [np.empty(0, np.int64), *(segment.image_ids[mask] for segment, mask in found)]
-            best = np.empty((len(queries), sum(map(len, image_ids))), np.float32)
-            for query, row in zip(queries, best, strict=True):
-                scores = zip(found, self._scan(found, query), strict=True)
-                row[:] = np.concatenate([row[:0], *(s.best(rows)[mask] for (s, mask), rows in scores)])
-        ids = np.concatenate(image_ids)
+            best = [np.empty((len(queries), np.count_nonzero(mask)), np.float32) for _, mask in found]
+            for number, query in enumerate(queries):
+                scores = zip(found, self._scan(found, query), best, strict=True)
+                for (segment, mask), rows, of_segment in scores:
+                    of_segment[number] = segment.best(rows)[mask]
+        ids = np.concatenate([np.empty(0, np.int64), *(segment.image_ids[mask] for segment, mask in found)])
         order = np.argsort(ids)
-        return ids[order], best[:, order]
+        return ids[order], np.concatenate([np.empty((len(queries), 0), np.float32), *best], axis=1)[:, order]
+
+    def bounds(self, queries: Vectors, allowed: Allowed = None) -> Bounds:
+        """See `VectorIndex.bounds`; without a basis, they are the scores."""
+        queries, basis = checked_queries(queries, 0, self._dimension), self._basis
+        allowed = _as_ids(allowed)
+        with self._lock.read():
+            found = [(segment, mask) for segment, mask in self._masks(allowed) if mask.any()]
+            if basis is not None and found:
+                parts = [split_query(query, basis) for query in queries]
+                most = list(self._pool.map(lambda each: each[0].bounds(parts), found))
+                return bounds.of_rows(found, queries, most, self._scores_later)
+        return bounds.exact(*self.best(queries, allowed))
+
+    def _scores_later(self, *job: Any) -> Vectors:
+        """As `_scores`; rows stay where they are, also those of segments that were replaced meanwhile."""
+        with self._lock.read():
+            return self._scores(*job)
 
     def candidates(self, queries: Vectors, least: float, allowed: Allowed = None) -> Ids:
         """See `VectorIndex.candidates`: without a basis, all images."""
@@ -360,34 +388,6 @@ def _leaders(image_ids: Ids, scores: Vectors, limit: int) -> NDArray[np.intp]:
     order = np.lexsort((image_ids, -scores))
     _, firsts = np.unique(image_ids[order], return_index=True)
     return order[np.sort(firsts)][:limit]
-
-
-def checked_proposals(proposal_ids: Sequence[int], vectors: Vectors, dimension: int) -> tuple[Ids, Vectors]:
-    """Return the ids (N,) and the vectors (N, D) in float16; errors as of `VectorIndex.put`."""
-    ids = np.array(proposal_ids, np.int64)
-    with np.errstate(over="ignore"):  # too large for float16 becomes infinite
-        halves = np.array(vectors, np.float16)
-    if halves.shape != (len(ids), dimension):
-        raise ValueError(f"{len(ids)} proposals need vectors ({len(ids)}, {dimension}), not {halves.shape}")
-    if len(np.unique(ids)) < len(ids):
-        raise ValueError("a proposal id is there twice")
-    if not np.isfinite(halves).all():
-        raise ValueError("a vector is not finite in float16")
-    if len(halves) and np.linalg.norm(halves.astype(np.float32), axis=1).max() > MAX_LENGTH:
-        raise ValueError("a vector is longer than 1")
-    return ids, halves
-
-
-def checked_queries(queries: Vectors, limit: int, dimension: int) -> Vectors:
-    """Return the queries (Q, D) in float32; errors as of `VectorIndex.search`."""
-    queries = np.ascontiguousarray(queries, np.float32)
-    if queries.ndim != 2 or queries.shape[1] != dimension:
-        raise ValueError(f"queries must be (Q, {dimension}), not {queries.shape}")
-    if not np.isfinite(queries).all():
-        raise ValueError("a query is not finite")
-    if limit < 0:
-        raise ValueError(f"limit must not be negative: {limit}")
-    return queries
 
 
 def _as_ids(allowed: Allowed) -> Ids | None:

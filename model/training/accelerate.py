@@ -24,7 +24,7 @@ from model.retriever import Retriever
 from model.runtime import Converted
 from model.shared import SharedMaps
 from model.stages import Detection, Reading
-from model.training.regions import Regions, cut
+from model.training.regions import Regions, cut, seen
 from model.training.similarity import pseudoword
 
 Inputs = list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]
@@ -73,12 +73,7 @@ def crops(photos: list[Photo], retriever: Retriever, longer_side: int) -> Inputs
 
 def _source(pixels: Tensor, retriever: Retriever, longer_side: int) -> Tensor | SharedMaps:
     """Return what the words of a photo are cut out of."""
-    if not retriever.config.shared:
-        return pixels.float()
-    height, width = _size(pixels, longer_side)
-    first, maps = retriever.detector.look(transforms.resize(pixels, height, width)[None].float())
-    ratio = torch.tensor([width / pixels.shape[2], height / pixels.shape[1]])
-    return SharedMaps(first[0], [level[0] for level in maps], ratio)
+    return seen(retriever, pixels, longer_side) if retriever.config.shared else pixels.float()
 
 
 def quantized(module: nn.Module, examples: Inputs) -> Converted:

@@ -2,12 +2,14 @@
 
 It gets crops of half as many rows, and its last stage has half as many columns: half the work. Its weights
 start as its teacher's, and for any region it should give what the teacher gives, so regions need no text.
-Nothing else changes: embeddings of words stay what they are.
+Nothing else changes: embeddings of words stay what they are. A network `joint` to start from learns to read
+the same regions in its maps, many times as many a step as when its pictures are looked at in each.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,17 +24,20 @@ from model.evaluation.dataset import Photo, read_photos
 from model.finder import READING_SIDE
 from model.photo import WorkingPhoto
 from model.retriever import Retriever
+from model.shared import SharedMaps
 from model.training import parallel
 from model.training.accurate import choose_parameters
 from model.training.layout import lay_out
 from model.training.optimizing import autocast
-from model.training.regions import jittered
+from model.training.regions import jittered, seen
 from model.training.settings import Settings
 
 MIN_SCORE, REGIONS = 0.2, 60  # of the detector, and of a photo at most
 LEAST = 0.01  # probability of a character that counts
-# Crops uint8 (N, 3, H, W) for the one who learns, and the teacher's sequences float16 (N, S, F); by W.
+# Crops for the one who learns, uint8 (N, 3, H, W) or float16 as `SharedMaps.crop` gives them; the teacher's
+# sequences float16 (N, S, F); by width.
 Lessons = dict[int, tuple[Tensor, Tensor]]
+Look = Callable[[Tensor], SharedMaps]  # at a picture, uint8 (3, H, W)
 
 
 class DistilledTask:
@@ -50,9 +55,9 @@ class DistilledTask:
         self._teacher = checkpoint.load(settings.teacher or checkpoint.DEFAULT_CHECKPOINT)
         if self._teacher.retriever.config.crop_height <= settings.crop_height:
             raise ValueError("the teacher reads no more rows than its pupil: --teacher names one that does")
-        self.card = self._teacher.card
-        before = checkpoint.load(settings.init).retriever if settings.init else self._teacher.retriever
-        self.network = lighter(before, settings.crop_height).to(settings.device)
+        before = checkpoint.load(settings.init) if settings.init else self._teacher
+        self.card, self._longer_side = before.card, before.longer_side
+        self.network = lighter(before.retriever, settings.crop_height).to(settings.device)
 
     def groups(self) -> list[dict[str, Any]]:
         """Unfreeze the reader and return it for the optimiser."""
@@ -107,7 +112,9 @@ class DistilledTask:
     def _collected(self) -> Lessons:
         settings = self._settings
         photos = [photo for name in settings.photo_sets for photo in read_photos(settings.data / name)]
-        teaching = Teaching(settings, self._teacher.retriever, self._teacher.squeeze)
+        look = partial(seen, self.network, longer_side=self._longer_side)
+        shared = look if self.network.config.shared else None
+        teaching = Teaching(settings, self._teacher.retriever, self._teacher.squeeze, shared)
         for photo in track(photos, "regions"):
             teaching.add(photo)
         return teaching.lessons()
@@ -138,14 +145,16 @@ class Features(nn.Module):
 class Teaching:
     """Cuts regions out of photos twice, once for the teacher, and asks the teacher."""
 
-    def __init__(self, settings: Settings, teacher: Retriever, squeeze: float) -> None:
+    def __init__(self, settings: Settings, teacher: Retriever, squeeze: float, look: Look | None) -> None:
         """Prepare the networks.
 
         Args:
             settings: Of the run.
             teacher: Reads.
             squeeze: See `transforms.crop_width`.
+            look: Gives the maps in which the one who learns reads, if it does not read pixels.
         """
+        self._look = look
         device, engine = runtime.choose(settings.device)
         self._height, self._low, self._squeeze = teacher.config.crop_height, settings.crop_height, squeeze
         example = torch.zeros(1, 3, self._height, transforms.CROP_WIDTHS[0])
@@ -173,13 +182,17 @@ class Teaching:
         working.add(quads * working.scale, torch.ones(len(quads)))
         working.turn_tall()
         everything = list(range(len(working.quads)))
-        both = [working.crops(everything, height, self._squeeze) for height in (self._height, self._low)]
+        high_crops = working.crops(everything, self._height, self._squeeze)
+        if self._look:
+            working.maps = self._look(working.pixels)
+        low_crops = working.crops(everything, self._low, self._squeeze)
         alike: dict[int, list[tuple[Tensor, Tensor]]] = defaultdict(list)
-        for high, low in zip(*both, strict=True):
+        for high, low in zip(high_crops, low_crops, strict=True):
             alike[low.shape[3]].append((high, low))
         for width, pairs in alike.items():
             high, low = (torch.cat(crops) for crops in zip(*pairs, strict=True))
-            self._found[width].append((low.round().byte(), self._read(high).half().cpu()))
+            kept = low.half() if self._look else low.round().byte()
+            self._found[width].append((kept, self._read(high).half().cpu()))
 
     def lessons(self) -> Lessons:
         """Return everything learned from so far."""

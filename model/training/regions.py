@@ -10,6 +10,7 @@ from torch import Tensor
 from model import boxes, transforms
 from model.charset import Charset
 from model.detector import activate, select
+from model.retriever import Retriever
 from model.shared import SharedMaps
 from model.training.augment import View
 
@@ -55,6 +56,21 @@ def jittered(rng: np.random.Generator, quads: Tensor, jitter: float) -> Tensor:
     height: Tensor = (quads[:, 3] - quads[:, 0]).norm(dim=1)[:, None, None]
     noise = torch.from_numpy(rng.normal(0, jitter, quads.shape).astype(np.float32))
     return quads + noise * height
+
+
+@torch.no_grad()
+def seen(network: Retriever, pixels: Tensor, longer_side: int) -> SharedMaps:
+    """Return what a network `joint` sees of a picture.
+
+    Args:
+        network: Looks.
+        pixels: uint8 (3, H, W); words will be given in these.
+        longer_side: Size at which it looks, in pixels.
+    """
+    height, width = pixels.shape[1:]
+    rows, columns = transforms.fit(height, width, longer_side)
+    first, maps = network.detector.look(transforms.resize(pixels, rows, columns)[None].float())
+    return SharedMaps(first[0], [level[0] for level in maps], torch.tensor([columns / width, rows / height]))
 
 
 def proposed_regions(raw: Tensor, view: View, *, min_score: float, limit: int) -> Regions:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from indexer.bounds import Bounds, exact
 from indexer.segment import MAX_PROPOSALS, NO_TEXT_SCORE, SCORE_MARGIN, Ids, Match, Vectors
 from indexer.snapshot import SnapshotHeader, open_snapshot, write_snapshot
-from indexer.vector_index import Allowed, checked_proposals, checked_queries
+from indexer.vector_index import Allowed
+from indexer.vectors import checked_proposals, checked_queries
 
 
 class ExactIndex:
@@ -42,6 +44,10 @@ class ExactIndex:
             for query in checked_queries(queries, 0, self._dimension)
         ]
         return ids, np.array(scores, np.float32).reshape(len(scores), len(ids))
+
+    def bounds(self, queries: Vectors, allowed: Allowed = None) -> Bounds:
+        """See `VectorIndex.bounds`."""
+        return exact(*self.best(queries, allowed))
 
     def candidates(self, queries: Vectors, least: float, allowed: Allowed = None) -> Ids:
         """See `VectorIndex.candidates`."""

@@ -8,6 +8,7 @@ import pytest
 from indexer import ranking
 from indexer.phrases import Quad
 from indexer.query_language import parse
+from indexer.ranking import Ranker
 from indexer.segment import Vectors
 from indexer.vector_index import FaissIndex, VectorIndex
 from model.calibration import Calibration
@@ -47,7 +48,7 @@ def index(request: pytest.FixtureRequest) -> VectorIndex:
 
 def rank(index: VectorIndex, text: str, places: Mapping[int, float] | None = None) -> list[tuple[int, float]]:
     query = parse(text, Charset())
-    scores = ranking.score(index, query, EMBEDDINGS, None, quads_at(places or {}))
+    scores = Ranker(index, query, EMBEDDINGS, None, quads_at(places or {})).score()
     totals = ranking.total(query, scores.terms)
     return [
         (int(scores.image_ids[place]), round(float(totals[place]), 3))
@@ -110,6 +111,41 @@ def test_photos_that_show_what_is_excluded_are_left_out(index: VectorIndex) -> N
     index.put(2, [20, 21], [vector(coffee=1), vector(tea=0.75)])  # below the cut
     index.put(3, [], np.empty((0, 8)))
     assert [image_id for image_id, _ in rank(index, "coffee -tea")] == [2, 3]
+
+
+QUERIES = ["coffee shop", "coffee shop tea", '"coffee shop"', '"green tea" coffee', "tea tea"]
+
+
+@pytest.mark.parametrize("text", QUERIES)
+@pytest.mark.parametrize("bounds", [True, False])
+def test_the_first_photos_are_found_without_the_scores_of_most(
+    text: str, bounds: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranking, "PLACED_PHOTOS", 30)
+    generator, places = np.random.default_rng(4), {}
+    index = FaissIndex(
+        8, threads=2, segment_size=500, basis=np.eye(6, 8, dtype=np.float32) if bounds else None
+    )
+    for image_id in range(400):
+        count = generator.integers(0, 5)
+        vectors = generator.standard_normal((count, 8)) ** 5  # most of them near a word
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        ids = list(range(10 * image_id, 10 * image_id + count))
+        index.put(image_id, ids, vectors)
+        places |= dict(zip(ids, (60 * generator.permutation(count)).tolist(), strict=True))
+    query = parse(text, Charset())
+    for count, allowed in [(1, None), (7, None), (20, None), (5, np.arange(0, 400, 2)), (400, None)]:
+        ranker = Ranker(index, query, EMBEDDINGS, allowed, quads_at(places))
+        whole, some = ranker.score(), ranker.score_first(count, CALIBRATION)
+        firsts = []
+        for scores in (whole, some):
+            order = ranking.order(query, scores, CALIBRATION)
+            totals = ranking.total(query, scores.terms)
+            found = zip(scores.image_ids[order].tolist(), totals[order].tolist(), strict=True)
+            firsts.append(list(found)[:count])
+        assert firsts[1] == firsts[0]
+        assert set(whole.image_ids[ranking.total(query, whole.terms) >= 0.8]) <= set(some.image_ids.tolist())
+        assert count == 400 or len(some.image_ids) < len(whole.image_ids) / 2
 
 
 def test_an_empty_index_has_an_empty_ranking(index: VectorIndex) -> None:

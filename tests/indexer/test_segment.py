@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from indexer import segment as segment_module
 from indexer.segment import Segment, exact_scores, matches, split, split_query, spread
 
 DIMENSION = 12
@@ -83,6 +84,24 @@ def test_promises_hold_for_bases_of_any_size(size):
     best = segment.best(segment.scores(query))
     assert (promises >= best).all()
     assert (promises <= best + 1.2).all()  # what may lie outside the basis
+
+
+def test_bounds_are_never_below_the_scores(segment, monkeypatch):
+    monkeypatch.setattr(segment_module, "BLOCK", 2)  # of three rows
+    queries = unit_vectors(2)
+    bounds = segment.bounds([split_query(query, BASIS) for query in queries])
+    scores = np.stack([segment.scores(query) for query in queries])
+    assert (bounds >= scores).all()
+    assert (bounds[:, :3] < scores[:, :3] + 2).all()  # most lies outside the basis
+    assert Segment(DIMENSION, BASIS).bounds([split_query(queries[0], BASIS)]).tolist() == [[-np.inf]]
+
+
+def test_a_row_of_which_much_was_rounded_away_has_the_highest_bound(segment):
+    segment._vague = np.array([1])
+    query = split_query(GENERATOR.standard_normal(DIMENSION).astype(np.float32), BASIS)
+    (bounds,) = segment.bounds([query])
+    assert bounds[1] == np.float32(query.most)
+    assert bounds[[0, 2]].max() < query.most
 
 
 def test_promises_of_a_query_inside_the_basis_are_near_the_scores():

@@ -71,6 +71,14 @@ def check_same_match(match, expected):
         assert match.proposals[0][1] == match.score
 
 
+def check_bounds(bounds, ids, best):
+    assert bounds.image_ids.tolist() == ids.tolist()
+    assert (bounds.most >= best - 1e-6).all()
+    some = np.arange(0, len(ids), 2)[::-1]
+    for number, row in enumerate(best):
+        assert bounds.scores(number, some).tolist() == row[some].tolist()
+
+
 image_ids = st.sampled_from([0, 1, 2, 3, 4, 5, 6, 2**40, 2**63 - 1])
 seeds = st.integers(0, 30)  # few, so that ties are common
 
@@ -127,6 +135,7 @@ class FaissFollowsExact(RuleBasedStateMachine):
                 known = {match.image_id: match.score for match in matches}
                 assert dict(zip(ids.tolist(), row.tolist(), strict=True)) == pytest.approx(known, abs=2e-3)
             assert ids.tolist() == sorted(ids)
+        check_bounds(self.faiss.bounds(queries, allowed), *self.faiss.best(queries, allowed))
         candidates = self.faiss.candidates(queries, least, allowed).tolist()
         assert candidates == sorted(set(candidates))
         assert set(candidates) <= set(self.faiss.image_ids() if allowed is None else map(int, allowed))
