@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Text, and_, cast, select
 from sqlalchemy.orm import Session
 
-from indexer.tables import Collection, Image, Proposal, among_ids
+from indexer.tables import Collection, Image, Proposal, among_ids, in_set
 from indexer.transcripts import READ, Reading, Way, pattern
 
 
@@ -31,7 +31,7 @@ _SHOWN = (
     select(Image.id, Image.name, Collection.name, Image.width, Image.height, _EXTRA, Image.taken_at)
     .add_columns(Proposal.id, Proposal.box, Proposal.quad, Proposal.transcript, Proposal.folded)
     .join(Collection, Collection.id == Image.collection_id)
-    .outerjoin(Proposal, and_(Proposal.image_id == Image.id, READ | among_ids(Proposal.id, "proposal_ids")))
+    .outerjoin(Proposal, and_(Proposal.image_id == Image.id, READ | in_set(Proposal.id, "proposal_ids")))
     .where(among_ids(Image.id))
     .order_by(Image.id, Proposal.ordinal)
 )

@@ -22,6 +22,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     func,
+    select,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -247,6 +248,14 @@ class JobImage(Table):
     __table_args__ = (Index("ix_job_images_image_id", "image_id"),)
 
 
-def among_ids(column: InstrumentedAttribute[int], name: str = "ids") -> ColumnElement[bool]:
-    """Return the condition that a column is one of the parameter of this name, many as one, unlike `in_`."""
-    return column == any_(bindparam(name, type_=_Ids(BigInteger)))
+def among_ids(column: InstrumentedAttribute[int]) -> ColumnElement[bool]:
+    """Return the condition that a column is one of the parameter `ids`, many as one, unlike `in_`."""
+    return column == any_(bindparam("ids", type_=_Ids(BigInteger)))
+
+
+def in_set(column: InstrumentedAttribute[int], name: str) -> ColumnElement[bool]:
+    """Return the condition that a column is in the parameter of this name, where no index leads to the rows.
+
+    As a query Postgres hashes the ids; of an array it would look at all for every row.
+    """
+    return column.in_(select(func.unnest(bindparam(name, type_=_Ids(BigInteger)))))
