@@ -6,7 +6,7 @@ higher. A photo's score is the mean over the words of the query.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 
 import numpy as np
@@ -38,13 +38,11 @@ class Scores:
     Attributes:
         image_ids: (M,), ascending.
         terms: (terms, M).
-        excluded: (excluded terms, M).
         placements: For each term the regions of its words by photo, where they were looked up.
     """
 
     image_ids: Ids
     terms: Vectors
-    excluded: Vectors
     placements: tuple[Mapping[int, Placement], ...]
 
 
@@ -66,7 +64,7 @@ class Ranker:
         index: The regions of the photos.
         query: What to look for.
         embeddings: Of `texts_of` the query, (D,) each.
-        allowed: Photos to score; `None` for all.
+        allowed: Photos to score; `None` for all. What the query excludes is left out before.
         read_quads: Returns the corners (4, 2) of proposals; those of deleted ones are missing.
     """
 
@@ -122,7 +120,7 @@ class Ranker:
         """For each term the photos, by their places in the bounds, in which its words are looked up."""
         by_text = dict(zip(self._texts, self._bounds.most, strict=True))
         found = []
-        for term in self._terms:
+        for term in self.query.terms:
             means = _means(term, by_text)
             near = np.lexsort((self._bounds.image_ids, -means))[:PLACED_PHOTOS]
             found.append(np.sort(near[means[near] > NO_TEXT_SCORE]))
@@ -134,7 +132,7 @@ class Ranker:
         return np.stack(
             [
                 _of_term(term, by_text, near, _means(term, by_text)[near])
-                for term, near in zip(self.query.terms, self._near, strict=False)
+                for term, near in zip(self.query.terms, self._near, strict=True)
             ]
         )
 
@@ -142,7 +140,7 @@ class Ranker:
         """Return the scores of photos (M,), ascending, given those of their best regions (texts, M)."""
         by_text = dict(zip(self._texts, best, strict=True))
         rows, placements = [], []
-        for number, term in enumerate(self._terms):
+        for number, term in enumerate(self.query.terms):
             placed: dict[int, Placement] = {}
             if len(term.words) > 1:
                 near = self._bounds.image_ids[self._near[number]]
@@ -151,8 +149,7 @@ class Ranker:
             found = np.array([placement.score for placement in placed.values()])
             rows.append(_of_term(term, by_text, positions, found))
             placements.append(placed)
-        terms, count = np.stack(rows), len(self.query.terms)
-        return Scores(image_ids, terms[:count], terms[count:], tuple(placements[:count]))
+        return Scores(image_ids, np.stack(rows), tuple(placements))
 
     def _placed(self, term: Term, chosen: Ids) -> dict[int, Placement]:
         """Return where a phrase's words stand in some photos."""
@@ -174,12 +171,8 @@ class Ranker:
         return dict(zip(there, place_all(list(there.values())), strict=True))
 
     @property
-    def _terms(self) -> list[Term]:
-        return [*self.query.terms, *self.query.excluded]
-
-    @property
     def _texts(self) -> list[str]:
-        return texts_of(self.query)
+        return texts_of_terms(self.query.terms)
 
     @property
     def _vectors(self) -> Vectors:
@@ -264,11 +257,21 @@ def _standing(query: Query, terms: Vectors, calibration: Calibration) -> tuple[N
     return (terms >= cuts[:, None]).sum(axis=0), total(query, terms)
 
 
-def without_excluded(query: Query, scores: Scores, calibration: Calibration) -> Mask:
-    """Return which photos likely show nothing of what is excluded."""
-    limits = np.array([term_cut(term, calibration) for term in query.excluded])
-    without: Mask = np.all(scores.excluded < limits[:, None], axis=0)
-    return without
+def without_excluded(
+    index: VectorIndex,
+    query: Query,
+    embeddings: Embeddings,
+    allowed: Ids | None,
+    read_quads: ReadQuads,
+    calibration: Calibration,
+) -> Ids:
+    """Return the photos that likely show nothing of what a query excludes; arguments as of `Ranker`."""
+    excluded = replace(query, terms=query.excluded)
+    cuts = np.array([term_cut(term, calibration) for term in query.excluded])
+    near = candidates(index, excluded, embeddings, allowed, cuts.min(), [])
+    scores = Ranker(index, excluded, embeddings, near, read_quads).score()
+    likely = (scores.terms >= cuts[:, None]).any(axis=0)
+    return np.setdiff1d(index.image_ids() if allowed is None else allowed, scores.image_ids[likely])
 
 
 def reaching(

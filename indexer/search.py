@@ -1,10 +1,8 @@
 """From queries to ranked photos with boxes."""
 
 import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -22,6 +20,7 @@ from indexer.follower import Served
 from indexer.hits import Found, Hit, Page
 from indexer.query_language import Query, Term, parse_all, words_of
 from indexer.ranking import Embeddings, Ranker, Scores
+from indexer.results import QueryResult, SearchResult
 from indexer.segment import NO_TEXT_SCORE, Ids, Mask, Vectors
 from indexer.suggestions import nearest, respell
 from indexer.transcripts import Way
@@ -38,40 +37,6 @@ MinScore = float | Literal["suggested"]
 Mode = Literal["similar"] | Way
 # Photos in whose best regions another spelling is looked for, and most spellings to offer.
 SPELLING_PHOTOS, SPELLINGS, MIN_SPELLING_LETTERS = 20, 3, 3
-
-
-@dataclass(frozen=True)
-class QueryResult:
-    """One page of the ranking for one query.
-
-    Attributes:
-        query: As it was understood.
-        total: Photos on all pages.
-        suggested_min_score: Score from which a photo likely shows the query.
-        hits: Best first.
-        did_you_mean: Where no photo likely shows it: queries of words that were read, nearest first.
-    """
-
-    query: Query
-    total: int
-    suggested_min_score: float
-    hits: list[Hit]
-    did_you_mean: list[str]
-
-
-@dataclass
-class SearchResult:
-    """The results of all queries, in their order, and what took how many milliseconds."""
-
-    results: list[QueryResult] = field(default_factory=list)
-    took_ms: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, step: str) -> Iterator[None]:
-        """Note how long the block takes."""
-        started = time.perf_counter()
-        yield
-        self.took_ms[step] = round((time.perf_counter() - started) * 1000, 2)
 
 
 @dataclass(frozen=True)
@@ -222,7 +187,8 @@ class WholeRanking:
         wanted = sys.maxsize if limit is None else limit
         self._engine = engine
         with reading_scope(engine) as session:
-            self._this = _start(session, served, encoder, embeddings, limit=wanted, **options)
+            this = _start(session, served, encoder, embeddings, limit=wanted, **options)
+            self._this = _without_excluded(this, self.query)
             self._ranked = _rank(self._this, self.query, sys.maxsize)
 
     def parts(self, size: int = 200) -> Iterator[list[Hit]]:
@@ -270,13 +236,23 @@ def _start(
 
 
 def _page(this: _Search, query: Query) -> Page:
-    uncut = this.mode == "similar" and this.min_score is None and not query.excluded
+    this = _without_excluded(this, query)
+    uncut = this.mode == "similar" and this.min_score is None
     word = query.words[0] if len(query.words) == 1 and uncut else None
     part = slice(this.offset, this.offset + this.limit)
     needed = _needed(this, query, part)
     total, found, best = _cut(this, query, needed) if word is None else _part_of_word(this, word, needed)
     likely = total > 0 and best >= ranking.suggested_cut(query, this.calibration)
     return _page_at(this, query, part, total, found, likely)
+
+
+def _without_excluded(this: _Search, query: Query) -> _Search:
+    """Leave out the photos that likely show what a query excludes; where it must be read, `_read_in` does."""
+    if not query.excluded or this.mode != "similar":
+        return this
+    read_quads = partial(queries.get_quads, this.session)
+    among = this.served.index, query, this.embeddings, this.allowed, read_quads
+    return replace(this, allowed=ranking.without_excluded(*among, this.calibration))
 
 
 def _is_reordered(this: _Search, query: Query, part: slice) -> bool:
@@ -322,16 +298,13 @@ def _rank(this: _Search, query: Query, count: int) -> _Ranked:
         wanted = _wanted(this, query, this.min_score)
         allowed = ranking.candidates(index, query, this.embeddings, allowed, *wanted)
     ranker = Ranker(index, query, this.embeddings, allowed, partial(queries.get_quads, this.session))
-    uncut = wanted is None and not query.excluded
-    scores = ranker.score_first(count, this.calibration) if uncut else ranker.score()
+    scores = ranker.score_first(count, this.calibration) if wanted is None else ranker.score()
     order = ranking.order(query, scores, this.calibration)
-    if query.excluded and this.mode == "similar":
-        order = order[ranking.without_excluded(query, scores, this.calibration)[order]]
     totals = ranking.total(query, scores.terms)
     best = totals[order].max(initial=NO_TEXT_SCORE)
     if wanted is not None:
         order = order[_reaching(this, query, scores, *wanted)[order]]
-    return _Ranked(scores, totals, order, index.count(allowed) if uncut else len(order), float(best))
+    return _Ranked(scores, totals, order, index.count(allowed) if wanted is None else len(order), float(best))
 
 
 def _did_you_mean(this: _Search, page: Page, listed: Sequence[Hit]) -> list[str]:

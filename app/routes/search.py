@@ -32,7 +32,8 @@ from indexer import search as engine
 from indexer import suggestions
 from indexer.filters import Filters
 from indexer.hits import Hit
-from indexer.search import SearchResult, WholeRanking
+from indexer.results import SearchResult
+from indexer.search import WholeRanking
 
 router = APIRouter(tags=["search"], responses=documented(404, 422, 503))
 

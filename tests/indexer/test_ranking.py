@@ -48,12 +48,14 @@ def index(request: pytest.FixtureRequest) -> VectorIndex:
 
 def rank(index: VectorIndex, text: str, places: Mapping[int, float] | None = None) -> list[tuple[int, float]]:
     query = parse(text, Charset())
-    scores = Ranker(index, query, EMBEDDINGS, None, quads_at(places or {})).score()
+    read_quads, allowed = quads_at(places or {}), None
+    if query.excluded:
+        allowed = ranking.without_excluded(index, query, EMBEDDINGS, None, read_quads, CALIBRATION)
+    scores = Ranker(index, query, EMBEDDINGS, allowed, read_quads).score()
     totals = ranking.total(query, scores.terms)
     return [
         (int(scores.image_ids[place]), round(float(totals[place]), 3))
         for place in ranking.order(query, scores, CALIBRATION)
-        if ranking.without_excluded(query, scores, CALIBRATION)[place]
     ]
 
 
@@ -111,6 +113,9 @@ def test_photos_that_show_what_is_excluded_are_left_out(index: VectorIndex) -> N
     index.put(2, [20, 21], [vector(coffee=1), vector(tea=0.75)])  # below the cut
     index.put(3, [], np.empty((0, 8)))
     assert [image_id for image_id, _ in rank(index, "coffee -tea")] == [2, 3]
+    query, allowed = parse("coffee -tea", Charset()), np.array([1, 2])
+    kept = ranking.without_excluded(index, query, EMBEDDINGS, allowed, quads_at({}), CALIBRATION)
+    assert kept.tolist() == [2]
 
 
 QUERIES = ["coffee shop", "coffee shop tea", '"coffee shop"', '"green tea" coffee', "tea tea"]

@@ -12,7 +12,8 @@ from indexer.errors import InvalidQuery, NotFound, NotReady
 from indexer.filters import Filters
 from indexer.follower import Follower
 from indexer.hits import Hit
-from indexer.search import SearchResult, WholeRanking, search, search_regions
+from indexer.results import SearchResult
+from indexer.search import WholeRanking, search, search_regions
 from tests.integration.conftest import Gallery, RandomEncoder
 from tests.model.test_reranking import seen, sure
 
