@@ -93,7 +93,9 @@ class Ranker:
             return _standing(self.query, self._at_most(found), calibration)
 
         with_terms, totals = standing()
-        first = np.sort(np.lexsort((-totals, -with_terms))[:wanted])
+        # Where the words of a phrase stand apart they promise too much, so the best by each text count, too.
+        promising = [np.lexsort((-totals, -with_terms))[:wanted], *np.argsort(-found)[:, :count]]
+        first = np.unique(np.concatenate(promising))
         for text in range(len(found)):
             found[text, first] = exact(text, first)
         known = self._scores(image_ids[first], found[:, first])

@@ -311,7 +311,10 @@ def _product(rows: Vectors, query: Vectors) -> Vectors:
 
     BLAS would share this out among all processors, and then wait for one that does something else.
     """
-    products: Vectors = np.einsum("nd,d->n", rows, query)
+    rows, query = (np.ascontiguousarray(each, np.float32) for each in (rows, query))
+    products = np.empty(len(rows), np.float32)
+    pointers = (faiss.swig_ptr(each) for each in (products, query, rows))
+    faiss.fvec_inner_products_ny(*pointers, len(query), len(rows))  # type: ignore[attr-defined]
     return products
 
 
