@@ -71,6 +71,32 @@ def test_regions_are_cut_out_for_both_and_found_again(choose: Choose) -> None:
     torch.testing.assert_close(next(DistilledTask(chosen).batches(0)), (crops, sequences))
 
 
+def test_a_network_that_reads_in_its_maps_learns_in_them(
+    choose: Choose, tiny_joint: Retriever, tmp_path: Path
+) -> None:
+    start = tmp_path / "joint.safetensors"
+    checkpoint.save(start, tiny_joint, {"preset": "joint", "min_score": 0.0})
+    chosen = choose(init=start)
+    run = Run(chosen)
+    do_train(run)
+    do_test(run)
+    crops, sequences = next(DistilledTask(chosen).batches(0))
+    assert crops.dtype == torch.float16
+    assert crops.shape[1:3] == (tiny_joint.recognizer.join.in_channels, 24 // 4)
+    assert sequences.shape[:2] == (4, crops.shape[3] * 4 // 8)
+    first, *_, last = log(chosen)
+    assert last["sequence"] < 0.8 * first["sequence"]
+    loaded = checkpoint.load(chosen.out / "model.safetensors")
+    assert loaded.card["preset"] == "joint"
+    assert loaded.retriever.config == lighter(tiny_joint, 24).config
+    before = tiny_joint.state_dict()
+    learned = loaded.retriever.state_dict()
+    assert (learned["recognizer.join.weight"] != before["recognizer.join.weight"].half()).any()
+    assert all(
+        (learned[name] == before[name].half()).all() for name in before if name.startswith("detector.")
+    )
+
+
 def test_photos_without_text_are_refused(choose: Choose) -> None:
     chosen = choose()
     chosen.out.mkdir()
