@@ -25,7 +25,7 @@ PLACED_PHOTOS = 200
 # How many times as many photos as are wanted are scored first, to know what the last of the best has; of how
 # many that is too much.
 FIRST_PHOTOS, MOST_PHOTOS = 2, 0.2
-ROUNDING = 1e-9
+ROUNDING = 1e-9  # more than sums of scores differ by their order
 
 Embeddings = Mapping[str, Vectors]
 ReadQuads = Callable[[Sequence[int]], Mapping[int, Quad]]
@@ -131,12 +131,11 @@ class Ranker:
     def _at_most(self, best: Vectors) -> Vectors:
         """Return what photos score at most for the terms (terms, M), given that for the texts (texts, M)."""
         by_text = dict(zip(self._texts, best, strict=True))
-        return np.stack(
-            [
-                _of_term(term, by_text, near, _means(term, by_text)[near])
-                for term, near in zip(self.query.terms, self._near, strict=True)
-            ]
-        )
+        rows = [
+            _of_term(term, by_text, near, _means(term, by_text)[near])
+            for term, near in zip(self.query.terms, self._near, strict=True)
+        ]
+        return np.stack(rows) + ROUNDING  # where words are placed, the same sum is made in another order
 
     def _scores(self, image_ids: Ids, best: Vectors) -> Scores:
         """Return the scores of photos (M,), ascending, given those of their best regions (texts, M)."""

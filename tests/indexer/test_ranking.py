@@ -7,7 +7,7 @@ import pytest
 
 from indexer import ranking
 from indexer.phrases import Quad
-from indexer.query_language import parse
+from indexer.query_language import Query, Term, parse
 from indexer.ranking import Ranker
 from indexer.segment import Vectors
 from indexer.vector_index import FaissIndex, VectorIndex
@@ -151,6 +151,25 @@ def test_the_first_photos_are_found_without_the_scores_of_most(
         assert firsts[1] == firsts[0]
         assert set(whole.image_ids[ranking.total(query, whole.terms) >= 0.8]) <= set(some.image_ids.tolist())
         assert count == 400 or len(some.image_ids) < len(whole.image_ids) / 2
+
+
+def test_sums_that_round_otherwise_rule_out_nothing() -> None:
+    words = [f"w{number}" for number in range(5)]
+    embeddings = {word: np.eye(8, dtype=np.float32)[n] for n, word in enumerate([*words, "".join(words)])}
+    index = FaissIndex(8, threads=1, basis=np.eye(7, 8, dtype=np.float32))
+    generator, places = np.random.default_rng(1), {}
+    for image_id in range(300):
+        ids = range(10 * image_id, 10 * image_id + 5)
+        index.put(image_id, ids, np.diag(generator.uniform(0.3, 0.8, 5)) @ np.eye(5, 8))
+        places |= {key: 45 * number for number, key in enumerate(ids)}  # in their order on a line
+    query, calibration = Query("", (Term(tuple(words)),), (), ()), Calibration((0.95,))
+    ranker = Ranker(index, query, embeddings, None, quads_at(places))
+    whole, found = ranker.score(), []
+    expected = whole.image_ids[ranking.order(query, whole, calibration)].tolist()
+    for count in range(1, 31):
+        some = ranker.score_first(count, calibration)
+        found.append(some.image_ids[ranking.order(query, some, calibration)].tolist()[:count])
+    assert found == [expected[:count] for count in range(1, 31)]
 
 
 def test_an_empty_index_has_an_empty_ranking(index: VectorIndex) -> None:
