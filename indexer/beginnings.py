@@ -61,7 +61,8 @@ def found_by_all(
     groups = transcripts.by_photo(rows).items()
     kept = np.ones(len(image_ids), bool)
     for shorter in beginnings(query):
-        scores = Scores(image_ids, np.stack([by_text[word] for word in shorter.words]), ())
+        terms = np.stack([by_text[word] for word in shorter.words])
+        scores = Scores(image_ids, terms, (), len(image_ids))
         showing = [
             np.array([key for key, group in groups if transcripts.shows(group, term, "contains")], np.int64)
             for term in shorter.terms

@@ -33,17 +33,19 @@ ReadQuads = Callable[[Sequence[int]], Mapping[int, Quad]]
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of all photos for one query.
+    """Scores of photos for one query.
 
     Attributes:
         image_ids: (M,), ascending.
         terms: (terms, M).
         placements: For each term the regions of its words by photo, where they were looked up.
+        total: Number of photos, with those that were ruled out.
     """
 
     image_ids: Ids
     terms: Vectors
     placements: tuple[Mapping[int, Placement], ...]
+    total: int
 
 
 def texts_of(query: Query) -> list[str]:
@@ -83,9 +85,11 @@ class Ranker:
 
         The rest are ruled out by what they score at most.
         """
-        image_ids, most, exact = self._bounds
         wanted = FIRST_PHOTOS * count
-        if wanted > MOST_PHOTOS * len(image_ids):
+        if wanted > MOST_PHOTOS * self.index.count(self.allowed):
+            return self.score()
+        image_ids, most, exact = self._bounds
+        if len(image_ids) < wanted:  # many were deleted a moment ago
             return self.score()
         found, cut = most.copy(), suggested_cut(self.query, calibration)
 
@@ -111,7 +115,7 @@ class Ranker:
             places = ahead()
             found[text, places] = exact(text, places)
         places = ahead()
-        return self._scores(image_ids[places], found[:, places])
+        return replace(self._scores(image_ids[places], found[:, places]), total=len(image_ids))
 
     @cached_property
     def _bounds(self) -> Bounds:
@@ -123,9 +127,12 @@ class Ranker:
         by_text = dict(zip(self._texts, self._bounds.most, strict=True))
         found = []
         for term in self.query.terms:
-            means = _means(term, by_text)
-            near = np.lexsort((self._bounds.image_ids, -means))[:PLACED_PHOTOS]
-            found.append(np.sort(near[means[near] > NO_TEXT_SCORE]))
+            near = np.empty(0, np.intp)
+            if len(term.words) > 1:
+                means = _means(term, by_text)
+                near = np.lexsort((self._bounds.image_ids, -means))[:PLACED_PHOTOS]
+                near = np.sort(near[means[near] > NO_TEXT_SCORE])
+            found.append(near)
         return found
 
     def _at_most(self, best: Vectors) -> Vectors:
@@ -150,7 +157,7 @@ class Ranker:
             found = np.array([placement.score for placement in placed.values()])
             rows.append(_of_term(term, by_text, positions, found))
             placements.append(placed)
-        return Scores(image_ids, np.stack(rows), tuple(placements))
+        return Scores(image_ids, np.stack(rows), tuple(placements), len(image_ids))
 
     def _placed(self, term: Term, chosen: Ids) -> dict[int, Placement]:
         """Return where a phrase's words stand in some photos."""
@@ -267,12 +274,13 @@ def without_excluded(
     calibration: Calibration,
 ) -> Ids:
     """Return the photos that likely show nothing of what a query excludes; arguments as of `Ranker`."""
+    every = index.image_ids() if allowed is None else allowed  # before looking: what comes later was not seen
     excluded = replace(query, terms=query.excluded)
     cuts = np.array([term_cut(term, calibration) for term in query.excluded])
     near = candidates(index, excluded, embeddings, allowed, cuts.min(), [])
     scores = Ranker(index, excluded, embeddings, near, read_quads).score()
     likely = (scores.terms >= cuts[:, None]).any(axis=0)
-    return np.setdiff1d(index.image_ids() if allowed is None else allowed, scores.image_ids[likely])
+    return np.setdiff1d(every, scores.image_ids[likely])
 
 
 def reaching(

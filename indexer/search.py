@@ -304,7 +304,7 @@ def _rank(this: _Search, query: Query, count: int) -> _Ranked:
     best = totals[order].max(initial=NO_TEXT_SCORE)
     if wanted is not None:
         order = order[_reaching(this, query, scores, *wanted)[order]]
-    return _Ranked(scores, totals, order, index.count(allowed) if wanted is None else len(order), float(best))
+    return _Ranked(scores, totals, order, scores.total if wanted is None else len(order), float(best))
 
 
 def _did_you_mean(this: _Search, page: Page, listed: Sequence[Hit]) -> list[str]:

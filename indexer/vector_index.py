@@ -41,6 +41,8 @@ SEGMENT_SIZE, FIRST_ROOM = 24576, 8192
 MAX_DEAD_SHARE = 0.1
 # Bounds pay only where they leave few images.
 MAX_LEFT_SHARE = 0.5
+# Bounds are computed of whole segments: of few images the scores take less.
+MIN_BOUNDED_SHARE = 0.2
 # Rows of a segment whose bounds are looked at, and how many times as many if those do not tell.
 FIRST_ROWS, ROWS_AN_IMAGE, MORE_ROWS = 64, 20, 8
 # How many times as many rows as images are wanted are scored first, to know what the last of the best holds.
@@ -90,7 +92,7 @@ class VectorIndex(Protocol):
         """
 
     def bounds(self, queries: Vectors, allowed: Allowed = None) -> Bounds:
-        """Return what all images score at most, of which `best` would take several times as long.
+        """Return what all images score at most; of many, `best` would take several times as long.
 
         With `allowed`, only those images count.
 
@@ -208,7 +210,6 @@ class FaissIndex:
         return [self._search(query, limit, allowed) for query in queries]
 
     def _search(self, query: Vectors, limit: int, allowed: Ids | None) -> list[Match]:
-        faiss.omp_set_num_threads(1)  # of this thread, as of the pool's: a team waits for its slowest
         with self._lock.read():
             found = [(segment, mask) for segment, mask in self._masks(allowed) if mask.any()]
             if allowed is not None and len(allowed) <= limit:  # none is left out: a scan finds nothing
@@ -227,6 +228,7 @@ class FaissIndex:
 
     def _scores(self, query: Vectors, segments: Sequence[Segment], owners: Ids, rows: Ids) -> Vectors:
         """As `exact_scores`; many are shared out among the threads."""
+        faiss.omp_set_num_threads(1)  # of this thread, as of the pool's: a team waits for its slowest
         if len(rows) <= MOST_COPIED:
             return exact_scores(query, segments, owners, rows)
         cuts = range(MOST_COPIED, len(rows), MOST_COPIED)
@@ -261,12 +263,13 @@ class FaissIndex:
         return ids[order], np.concatenate([np.empty((len(queries), 0), np.float32), *best], axis=1)[:, order]
 
     def bounds(self, queries: Vectors, allowed: Allowed = None) -> Bounds:
-        """See `VectorIndex.bounds`; without a basis, they are the scores."""
+        """See `VectorIndex.bounds`; without a basis, and of few images, they are the scores."""
         queries, basis = checked_queries(queries, 0, self._dimension), self._basis
         allowed = _as_ids(allowed)
         with self._lock.read():
             found = [(segment, mask) for segment, mask in self._masks(allowed) if mask.any()]
-            if basis is not None and found:
+            chosen = sum(np.count_nonzero(mask) for _, mask in found)
+            if basis is not None and chosen > MIN_BOUNDED_SHARE * sum(len(s.alive) for s in self._segments):
                 parts = [split_query(query, basis) for query in queries]
                 most = list(self._pool.map(lambda each: each[0].bounds(parts), found))
                 return bounds.of_rows(found, queries, most, self._scores_later)
