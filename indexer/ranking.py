@@ -94,12 +94,10 @@ class Ranker:
         found, cut = most.copy(), suggested_cut(self.query, calibration)
 
         def standing() -> tuple[NDArray[np.intp], Vectors]:
-            return _standing(self.query, self._at_most(found), calibration)
+            return _standing(self.query, self._scores(image_ids, found).terms + ROUNDING, calibration)
 
         with_terms, totals = standing()
-        # Where the words of a phrase stand apart they promise too much, so the best by each text count, too.
-        promising = [np.lexsort((-totals, -with_terms))[:wanted], *np.argsort(-found)[:, :count]]
-        first = np.unique(np.concatenate(promising))
+        first = np.sort(np.lexsort((-totals, -with_terms))[:wanted])
         for text in range(len(found)):
             found[text, first] = exact(text, first)
         known = self._scores(image_ids[first], found[:, first])
@@ -112,7 +110,7 @@ class Ranker:
             return np.flatnonzero(before | (totals >= cut))
 
         for text in reversed(range(len(found))):  # a phrase as one word before its words: it rules out more
-            places = ahead()
+            places = np.setdiff1d(ahead(), first)
             found[text, places] = exact(text, places)
         places = ahead()
         return replace(self._scores(image_ids[places], found[:, places]), total=len(image_ids))
@@ -122,42 +120,30 @@ class Ranker:
         return self.index.bounds(self._vectors, self.allowed)
 
     @cached_property
-    def _near(self) -> list[Places]:
-        """For each term the photos, by their places in the bounds, in which its words are looked up."""
-        by_text = dict(zip(self._texts, self._bounds.most, strict=True))
-        found = []
+    def _placements(self) -> list[dict[int, Placement]]:
+        """For each phrase where its words stand in the photos that seem to show them best; none for words."""
+        found: list[dict[int, Placement]] = []
         for term in self.query.terms:
-            near = np.empty(0, np.intp)
-            if len(term.words) > 1:
-                means = _means(term, by_text)
-                near = np.lexsort((self._bounds.image_ids, -means))[:PLACED_PHOTOS]
-                near = np.sort(near[means[near] > NO_TEXT_SCORE])
-            found.append(near)
+            if len(term.words) == 1:
+                found.append({})
+                continue
+            image_ids, most, _ = self._bounds
+            means = _means(term, dict(zip(self._texts, most, strict=True)))
+            near = np.lexsort((image_ids, -means))[:PLACED_PHOTOS]
+            found.append(self._placed(term, image_ids[near[means[near] > NO_TEXT_SCORE]]))
         return found
 
-    def _at_most(self, best: Vectors) -> Vectors:
-        """Return what photos score at most for the terms (terms, M), given that for the texts (texts, M)."""
+    def _scores(self, image_ids: Ids, best: Vectors) -> Scores:
+        """Return the scores of photos (M,), ascending, given those of their best regions (texts, M).
+
+        Of what regions score at most they are what photos score at most.
+        """
         by_text = dict(zip(self._texts, best, strict=True))
         rows = [
-            _of_term(term, by_text, near, _means(term, by_text)[near])
-            for term, near in zip(self.query.terms, self._near, strict=True)
+            _of_term(term, by_text, image_ids, placed)
+            for term, placed in zip(self.query.terms, self._placements, strict=True)
         ]
-        return np.stack(rows) + ROUNDING  # where words are placed, the same sum is made in another order
-
-    def _scores(self, image_ids: Ids, best: Vectors) -> Scores:
-        """Return the scores of photos (M,), ascending, given those of their best regions (texts, M)."""
-        by_text = dict(zip(self._texts, best, strict=True))
-        rows, placements = [], []
-        for number, term in enumerate(self.query.terms):
-            placed: dict[int, Placement] = {}
-            if len(term.words) > 1:
-                near = self._bounds.image_ids[self._near[number]]
-                placed = self._placed(term, np.intersect1d(near, image_ids))
-            positions = np.searchsorted(image_ids, np.array(list(placed), np.int64))
-            found = np.array([placement.score for placement in placed.values()])
-            rows.append(_of_term(term, by_text, positions, found))
-            placements.append(placed)
-        return Scores(image_ids, np.stack(rows), tuple(placements), len(image_ids))
+        return Scores(image_ids, np.stack(rows), tuple(self._placements), len(image_ids))
 
     def _placed(self, term: Term, chosen: Ids) -> dict[int, Placement]:
         """Return where a phrase's words stand in some photos."""
@@ -193,20 +179,25 @@ def _means(term: Term, by_text: Mapping[str, Vectors]) -> Vectors:
     return means
 
 
-def _of_term(term: Term, by_text: Mapping[str, Vectors], placed: NDArray[np.intp], found: Vectors) -> Vectors:
+def _of_term(
+    term: Term, by_text: Mapping[str, Vectors], image_ids: Ids, placed: Mapping[int, Placement]
+) -> Vectors:
     """Return the scores of a term (M,), given those of all texts.
 
     Args:
         term: A word or a phrase.
         by_text: Scores (M,) of each text.
-        placed: Positions of the photos in which it is known how a phrase's words stand.
-        found: What the words score there.
+        image_ids: The photos (M,), ascending.
+        placed: How a phrase's words stand in some photos, of which not all need be among these.
     """
     row = _means(term, by_text)
     if len(term.words) == 1:
         return row
     row = np.where(row > NO_TEXT_SCORE, np.maximum(row - APART_COST, NO_TEXT_SCORE), row)
-    row[placed] = found
+    known = np.array(list(placed), np.int64)
+    scores = np.array([placement.score for placement in placed.values()])
+    there = np.isin(known, image_ids)
+    row[np.searchsorted(image_ids, known[there])] = scores[there]
     return np.maximum(row, by_text["".join(term.words)])
 
 

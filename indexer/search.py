@@ -19,7 +19,7 @@ from indexer.folding import fold
 from indexer.follower import Served
 from indexer.hits import Found, Hit, Page
 from indexer.query_language import Query, Term, parse_all, words_of
-from indexer.ranking import Embeddings, Ranker, Scores
+from indexer.ranking import Embeddings, Ranker, ReadQuads, Scores
 from indexer.results import QueryResult, SearchResult
 from indexer.segment import NO_TEXT_SCORE, Ids, Mask, Vectors
 from indexer.suggestions import nearest, respell
@@ -69,6 +69,11 @@ class _Search:
     def way(self) -> Way:
         """How a word may stand in a transcript."""
         return "contains" if self.mode == "similar" else self.mode
+
+    @property
+    def read_quads(self) -> ReadQuads:
+        """Returns the corners of proposals."""
+        return partial(queries.get_quads, self.session)
 
 
 def search(
@@ -250,8 +255,7 @@ def _without_excluded(this: _Search, query: Query) -> _Search:
     """Leave out the photos that likely show what a query excludes; where it must be read, `_read_in` does."""
     if not query.excluded or this.mode != "similar":
         return this
-    read_quads = partial(queries.get_quads, this.session)
-    among = this.served.index, query, this.embeddings, this.allowed, read_quads
+    among = this.served.index, query, this.embeddings, this.allowed, this.read_quads
     return replace(this, allowed=ranking.without_excluded(*among, this.calibration))
 
 
@@ -297,7 +301,7 @@ def _rank(this: _Search, query: Query, count: int) -> _Ranked:
     if this.min_score is not None:
         wanted = _wanted(this, query, this.min_score)
         allowed = ranking.candidates(index, query, this.embeddings, allowed, *wanted)
-    ranker = Ranker(index, query, this.embeddings, allowed, partial(queries.get_quads, this.session))
+    ranker = Ranker(index, query, this.embeddings, allowed, this.read_quads)
     scores = ranker.score_first(count, this.calibration) if wanted is None else ranker.score()
     order = ranking.order(query, scores, this.calibration)
     totals = ranking.total(query, scores.terms)

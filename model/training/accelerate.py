@@ -42,17 +42,15 @@ BASIS_SIZE, BASIS_WORDS = 510, 8000  # the index takes the first 376 directions
 def pictures(photos: list[Photo], longer_side: int) -> Inputs:
     """Return what the detector gets for photos, searched at this size."""
     return [
-        transforms.resize(pixels, *_size(pixels, longer_side))[None].float().numpy()
+        transforms.resize(pixels, *transforms.fit(pixels.shape[1], pixels.shape[2], longer_side))[None]
+        .float()
+        .numpy()
         for pixels in map(_pixels, photos)
     ]
 
 
 def _pixels(photo: Photo) -> Tensor:
     return torch.from_numpy(photo.pixels().copy()).permute(2, 0, 1)
-
-
-def _size(pixels: Tensor, longer_side: int) -> tuple[int, int]:
-    return transforms.fit(pixels.shape[1], pixels.shape[2], longer_side)
 
 
 @torch.inference_mode()
