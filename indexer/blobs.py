@@ -1,17 +1,19 @@
 """Photo files and thumbnails on disk, named by the SHA-256 of the photo; callers hold the locks."""
 
 import errno
+import logging
 import os
 import re
-import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Set
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from indexer.errors import NotFound, StorageFull
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -28,13 +30,15 @@ def reporting_full_disk() -> Iterator[None]:
 class BlobStore:
     """Files under one folder: `photos/ab/cd/<sha256>`, `thumbnails/ab/cd/<sha256>.jpg`, `tmp/`.
 
-    A file appears under its name only when all of it is on disk. Methods that take a sha256 raise ValueError
-    unless it is 64 lower-case hex digits, so that no name from outside becomes a path.
+    In `database` stands the id of the database that has their rows, once `sweep` has noted it. A file
+    appears under its name only when all of it is on disk. Methods that take a sha256 raise ValueError unless
+    it is 64 lower-case hex digits, so that no name from outside becomes a path.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._photos, self._thumbnails, self._tmp = (root / name for name in ("photos", "thumbnails", "tmp"))
+        self._database = root / "database"
         with reporting_full_disk():
             for folder in (self._photos, self._thumbnails, self._tmp):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -98,17 +102,21 @@ class BlobStore:
         self.path(sha256).unlink(missing_ok=True)
         self.thumbnail_path(sha256).unlink(missing_ok=True)
 
-    def free_bytes(self) -> int:
-        """Return how many bytes can still be written."""
-        return shutil.disk_usage(self._root).free
-
-    def sweep(self, known: Callable[[str], bool], older_than_seconds: float) -> int:
-        """Remove old temporaries, and old photos and thumbnails that no row knows.
+    def sweep(
+        self,
+        database_id: str,
+        needed: Set[str],
+        unneeded: Callable[[str], AbstractContextManager[bool]],
+        older_than_seconds: float,
+    ) -> int:
+        """Remove old temporaries, and old photos and thumbnails that no row of their database knows.
 
         Args:
-            known: Tells whether a sha256 is still needed. Before it answers False it must hold the lock of
-                that sha256, and keep it until this returns: else an upload of the same bytes could come in
-                between.
+            database_id: That is asked. If the files are another one's, as when a new and empty database took
+                its place, none goes but temporaries.
+            needed: Digests of all its photos, a moment ago.
+            unneeded: Tells whether a photo is not needed now either. Within the context it must hold the
+                lock of that digest: else an upload of the same bytes could come in between.
             older_than_seconds: Spare younger files, whose row may not be committed yet.
 
         Returns:
@@ -116,12 +124,39 @@ class BlobStore:
         """
         newest = time.time() - older_than_seconds
         removed = sum(_remove_older(path, newest) for path in self._tmp.iterdir())
+        known, orphans = 0, []
         for folder in (self._photos, self._thumbnails):
             for path in folder.glob("*/*/*"):
-                # Age counts again after `known`: before that had the lock, somebody may have put the photo.
-                if _is_sha256(path.stem) and _is_older(path, newest) and not known(path.stem):
-                    removed += _remove_older(path, newest)
+                if _is_sha256(path.stem) and _is_older(path, newest):
+                    known += path.stem in needed
+                    if path.stem not in needed:
+                        orphans.append(path)
+        if not self._is_of(database_id, mostly_known=known >= len(orphans)):
+            log.warning(
+                "photos without a row are kept: all here belong to another database than the one in use. "
+                "If that one is gone for good, write this one's id, %s, to %s",
+                database_id,
+                self._database,
+                extra={"action": "sweep"},
+            )
+            return removed
+        for path in orphans:
+            with unneeded(path.stem) as is_unneeded:
+                # Age counts again: before the lock was there, somebody may have put the photo.
+                removed += is_unneeded and _remove_older(path, newest)
         return removed
+
+    def _is_of(self, database_id: str, *, mostly_known: bool) -> bool:
+        """Tell whether the files are a database's; whose nobody noted become its if it knows most of them."""
+        try:
+            return self._database.read_text().strip() == database_id
+        except FileNotFoundError:
+            if mostly_known:
+                temporary = self.temporary()
+                temporary.write_text(database_id + "\n")
+                _fsync(temporary)
+                temporary.replace(self._database)
+            return mostly_known
 
 
 def _is_sha256(text: str) -> bool:

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
-from indexer import collections, images, queries, queue
+from indexer import changes, collections, images, queries, queue
 from indexer.blobs import BlobStore
 from indexer.database import session_scope
 from indexer.errors import Conflict, DatabaseUnavailable, ImageRejected, StorageFull
@@ -193,10 +194,16 @@ def _remove_unused(engine: Engine, blobs: BlobStore, sha256s: Sequence[str]) -> 
 
 
 def sweep(engine: Engine, blobs: BlobStore, *, older_than_seconds: float) -> int:
-    """Remove files older than this that no photo needs, as crashes leave behind; return how many."""
+    """Remove files older than this that no photo needs, as crashes leave behind; return how many.
+
+    One by one: each keeps an upload of the same bytes waiting, and Postgres has room for so many locks only.
+    """
+
+    @contextmanager
+    def unneeded(sha256: str) -> Iterator[bool]:
+        with session_scope(engine) as session:
+            yield not queries.bytes_in_use(session, sha256=sha256)
+
     with session_scope(engine) as session:
-        needed = queries.all_sha256(session)
-        return blobs.sweep(
-            lambda sha256: sha256 in needed or queries.bytes_in_use(session, sha256=sha256),
-            older_than_seconds,
-        )
+        database_id, needed = changes.read_state(session).database_id, queries.all_sha256(session)
+    return blobs.sweep(database_id, needed, unneeded, older_than_seconds)

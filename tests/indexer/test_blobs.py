@@ -2,6 +2,8 @@ import errno
 import hashlib
 import os
 import time
+from collections.abc import Callable, Iterator, Set
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,20 @@ HOUR = 3600.0
 @pytest.fixture
 def store(tmp_path: Path) -> BlobStore:
     return BlobStore(tmp_path / "data folder")
+
+
+def sweep(
+    store: BlobStore,
+    known: Callable[[str], bool] = lambda _: False,
+    *,
+    needed: Set[str] = frozenset(),
+    database_id: str = "ours",
+) -> int:
+    @contextmanager
+    def unneeded(sha256: str) -> Iterator[bool]:
+        yield not known(sha256)
+
+    return store.sweep(database_id, needed, unneeded, older_than_seconds=HOUR)
 
 
 def put(store: BlobStore, sha256: str = SHA256, data: bytes = DATA) -> None:
@@ -183,7 +199,7 @@ def test_sweep_removes_only_what_is_old_and_unknown(store: BlobStore, tmp_path: 
     for path in old:
         age(path, 2 * HOUR)
 
-    assert store.sweep(lambda sha256: sha256 == SHA256, older_than_seconds=HOUR) == 3
+    assert sweep(store, lambda sha256: sha256 == SHA256, needed={SHA256}) == 3
     assert store.exists(SHA256)
     assert store.exists(young)
     assert store.thumbnail_path(young).exists()
@@ -192,17 +208,18 @@ def test_sweep_removes_only_what_is_old_and_unknown(store: BlobStore, tmp_path: 
     assert in_use.exists()
     assert not left_over.exists()
     assert strange.exists()
-    assert store.sweep(lambda _: True, older_than_seconds=HOUR) == 0
+    assert sweep(store, lambda _: True) == 0
 
 
 def test_sweep_asks_only_about_old_files(store: BlobStore) -> None:
     put(store)
     asked: list[str] = []
-    store.sweep(lambda sha256: bool(asked.append(sha256)), older_than_seconds=HOUR)
+    sweep(store, lambda sha256: bool(asked.append(sha256)))
     assert asked == []
 
 
 def test_sweep_spares_a_photo_put_while_it_waited_for_the_lock(store: BlobStore) -> None:
+    sweep(store)  # notes whose photos these are
     put(store)
     age(store.path(SHA256), 2 * HOUR)
 
@@ -210,11 +227,12 @@ def test_sweep_spares_a_photo_put_while_it_waited_for_the_lock(store: BlobStore)
         put(store, sha256)  # an upload that held the lock
         return False
 
-    assert store.sweep(known, older_than_seconds=HOUR) == 0
+    assert sweep(store, known) == 0
     assert store.exists(SHA256)
 
 
 def test_sweep_bears_files_that_vanish(store: BlobStore) -> None:
+    sweep(store)
     put(store, OTHER)
     age(store.path(OTHER), 2 * HOUR)
 
@@ -222,8 +240,32 @@ def test_sweep_bears_files_that_vanish(store: BlobStore) -> None:
         store.delete(sha256)
         return False
 
-    assert store.sweep(known, older_than_seconds=HOUR) == 0
+    assert sweep(store, known) == 0
 
 
-def test_free_bytes(store: BlobStore) -> None:
-    assert store.free_bytes() > 0
+def test_sweep_keeps_the_photos_of_another_database(
+    store: BlobStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep(store)
+    put(store)
+    left_over = store.temporary()
+    left_over.write_bytes(DATA)
+    for path in (store.path(SHA256), left_over):
+        age(path, 2 * HOUR)
+    assert sweep(store, database_id="a new and empty one") == 1
+    assert store.exists(SHA256)
+    assert not left_over.exists()
+    assert "belong to another database" in caplog.text
+    assert sweep(store) == 1  # the first one is back, and does not need it
+    assert not store.exists(SHA256)
+
+
+def test_sweep_takes_photos_that_nobody_noted_for_those_of_the_database_that_knows_most(
+    store: BlobStore,
+) -> None:
+    for sha256 in (SHA256, OTHER, "1" * 64):
+        put(store, sha256)
+        age(store.path(sha256), 2 * HOUR)
+    assert sweep(store, needed={SHA256}, database_id="knows one of three") == 0
+    assert sweep(store, needed={SHA256, OTHER}) == 1
+    assert [store.exists(sha256) for sha256 in (SHA256, OTHER, "1" * 64)] == [True, True, False]

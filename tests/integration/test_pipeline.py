@@ -6,7 +6,7 @@ import time
 
 import numpy as np
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, select
 
 from indexer import pipeline, queries, queue
 from indexer.blobs import BlobStore
@@ -192,6 +192,18 @@ def test_sweep_removes_old_orphans_only(gallery: Gallery) -> None:
     assert pipeline.sweep(gallery.engine, gallery.blobs, older_than_seconds=3600) == 1
     assert not gallery.blobs.exists(orphans["old"])
     assert gallery.blobs.exists(orphans["young"])
+    assert gallery.blobs.exists(needed)
+
+
+def test_sweep_for_a_database_in_the_place_of_another_costs_no_photo(
+    gallery: Gallery, other_engine: Engine
+) -> None:
+    needed = gallery.image(gallery.add("needed")).sha256
+    two_hours_ago = time.time() - 7200
+    os.utime(gallery.blobs.path(needed), (two_hours_ago, two_hours_ago))
+    assert pipeline.sweep(other_engine, gallery.blobs, older_than_seconds=3600) == 0  # nobody noted whose
+    assert pipeline.sweep(gallery.engine, gallery.blobs, older_than_seconds=3600) == 0
+    assert pipeline.sweep(other_engine, gallery.blobs, older_than_seconds=3600) == 0
     assert gallery.blobs.exists(needed)
 
 
