@@ -209,7 +209,8 @@ class ModelVersion(Table):
 class IndexState(Table):
     """The one row that says which database this is and which model version search answers from.
 
-    `upcoming_version` is the one that a re-index is filling.
+    `upcoming_version` is the one that a re-index is filling; since `switched_at` search answers from the
+    served one.
     """
 
     __tablename__ = "index_state"
@@ -219,6 +220,7 @@ class IndexState(Table):
     pruned_through: Mapped[int] = mapped_column(server_default=text("0"))
     served_version: Mapped[str | None] = mapped_column(ForeignKey("model_versions.version"))
     upcoming_version: Mapped[str | None] = mapped_column(ForeignKey("model_versions.version"))
+    switched_at: Mapped[datetime | None]
 
     __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
 

@@ -6,6 +6,7 @@ old version; when the newer one covers the gallery, one row switches, and the ol
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import delete, func, insert, literal, select, update
 from sqlalchemy.dialects.postgresql import insert as postgres_insert
@@ -49,8 +50,23 @@ def add(session: Session, *, version: str, dimension: int) -> str:
 
 def serve(session: Session, *, version: str) -> None:
     """Have search answer from this version; every index is rebuilt from its proposals."""
-    session.execute(update(IndexState).values(served_version=version, upcoming_version=None))
+    switched = {"served_version": version, "upcoming_version": None, "switched_at": func.now()}
+    session.execute(update(IndexState).values(switched))
     notify(session, CHANGE_CHANNEL)
+
+
+def is_superseded(session: Session, *, version: str) -> bool:
+    """Tell whether search answers from a newer version than this one, which no re-index brings back.
+
+    What this one indexed, nobody would find.
+    """
+    own = select(ModelVersion.created_at).where(ModelVersion.version == version).scalar_subquery()
+    newer = (
+        select(ModelVersion.version)
+        .join(IndexState, IndexState.served_version == ModelVersion.version)
+        .where(ModelVersion.created_at > own, IndexState.upcoming_version.is_distinct_from(version))
+    )
+    return session.scalar(newer) is not None
 
 
 def start_reindex(session: Session, *, version: str) -> Job:
@@ -100,8 +116,15 @@ def take_over(session: Session, *, version: str) -> bool:
     return True
 
 
-def drop_superseded(session: Session, *, limit: int = DROPPED_ROWS) -> int:
-    """Delete up to `limit` proposals that neither search nor their photo needs; return how many."""
+def drop_superseded(session: Session, *, settled_seconds: float = 0.0, limit: int = DROPPED_ROWS) -> int:
+    """Delete up to `limit` proposals that neither search nor their photo needs; return how many.
+
+    None if search was switched less than `settled_seconds` ago: while an API reads the new ones into its
+    index, it still answers from the old ones.
+    """
+    settled = func.now() - timedelta(seconds=settled_seconds)
+    if session.scalar(select(IndexState.id).where(IndexState.switched_at > settled)) is not None:
+        return 0
     needed = select(IndexState.served_version).scalar_subquery()
     others = select(ModelVersion.version).where(ModelVersion.version != needed).limit(1)
     if session.scalar(others) is None:  # to look through all proposals takes a while

@@ -39,6 +39,8 @@ BATCH_PIXELS = 64_000_000
 HANG_SECONDS = 300.0
 TIDY_SECONDS = 24 * 3600.0
 ORPHAN_SECONDS = 3600.0
+# Longer than an API takes to read millions of proposals into a new index.
+SETTLED_SECONDS = 3600.0
 
 Decoding = Future[Prepared]
 
@@ -126,6 +128,7 @@ class _Worker:
     hang_seconds: float | None
     seconds_per_photo: float = TARGET_BATCH_SECONDS / 2  # cautious until measured
     registered: bool = False
+    superseded: bool = False
     tidy_at: float = 0.0  # of the monotonic clock
 
     def step(self) -> None:
@@ -180,6 +183,8 @@ class _Worker:
             return None
         limit = int(TARGET_BATCH_SECONDS / self.seconds_per_photo)
         with session_scope(self.engine) as session:
+            if self.note_superseded(versions.is_superseded(session, version=self.encoder.version)):
+                return None
             claimed = queue.claim(
                 session,
                 owner=self.owner,
@@ -191,6 +196,17 @@ class _Worker:
         if not claimed:
             return None
         return claimed, [self.pool.submit(self.decode, photo) for photo in claimed]
+
+    def note_superseded(self, superseded: bool) -> bool:
+        """Say once that photos are left to workers with the network that search answers from."""
+        if superseded and not self.superseded:
+            log.warning(
+                "search answers from a newer network, so this worker indexes nothing: update it, or run "
+                "`glyphseek reindex` to go back to its network",
+                extra={"action": "model_version", "own": self.encoder.version},
+            )
+        self.superseded = superseded
+        return superseded
 
     def index(self, decoding: Sequence[Decoding]) -> None:
         started = time.perf_counter()
@@ -215,7 +231,7 @@ class _Worker:
             switched = versions.take_over(session, version=self.encoder.version)
         if switched:
             log.info("search answers from this model version now", extra={"action": "take_over"})
-            self.tidy_at = 0.0  # the old proposals can go
+            self.tidy_at = time.monotonic() + SETTLED_SECONDS  # then the old proposals can go
 
     def tidy(self) -> None:
         """Now and then, when there is nothing else to do: drop old lines, proposals and orphaned files."""
@@ -227,7 +243,7 @@ class _Worker:
         while dropped and not self.stop.is_set():
             self.step()
             with session_scope(self.engine) as session:
-                dropped = versions.drop_superseded(session) > 0
+                dropped = versions.drop_superseded(session, settled_seconds=SETTLED_SECONDS) > 0
         faulthandler.cancel_dump_traceback_later()  # takes as long as there are files
         pipeline.sweep(self.engine, self.blobs, older_than_seconds=ORPHAN_SECONDS)
         self.tidy_at = time.monotonic() + TIDY_SECONDS
