@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,7 +25,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from app import buckets, cli_collections, cli_network, cli_watch, logs, sheet
-from app.client import Client
+from app.client import Client, ServiceError
 from app.ingest import find_photos
 from app.ingest import ingest as send
 from app.schemas import SearchAnswer
@@ -234,9 +234,16 @@ def reindex(url: Url = DEFAULT_URL) -> None:
             job = client.job(begun.job)
             left = job.counts.get("queued", 0) + job.counts.get("processing", 0)
             progress.update(task, completed=begun.photos - left)
-            done = job.done and client.health().served_version == begun.model_version
+            done = job.done and _served_version(client) == begun.model_version
             time.sleep(0 if done else 0.5)
     out.print(f"{begun.photos} photos indexed again, {len(job.failures)} of them failed")
+
+
+def _served_version(client: Client) -> str | None:
+    """Return from which network search answers; `None` while the service is not to be reached."""
+    with suppress(ServiceError):
+        return client.health().served_version
+    return None
 
 
 @cli.command()

@@ -3,6 +3,7 @@
 import signal
 import time
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,9 @@ from app.client import ServiceError
 from app.terminal import DEFAULT_URL, Url, connect, err, out, show_report, showing_progress
 from app.watch import Watcher
 from indexer.errors import GlyphseekError
+
+# What the service says of an upload that was too slow, or ended in the middle.
+INTERRUPTED = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.BAD_REQUEST)
 
 
 def watch(
@@ -40,7 +44,8 @@ def _look(watcher: Watcher, said: str | None) -> str | None:
         with showing_progress() as update:
             outcome = watcher.look(update)
     except GlyphseekError as exc:
-        if isinstance(exc, ServiceError) and 400 <= exc.status < 500:  # it will not say otherwise later
+        status = exc.status if isinstance(exc, ServiceError) else 0
+        if 400 <= status < 500 and status not in INTERRUPTED:  # it will not say otherwise later
             raise
         problem: str | None = f"{exc}; trying again"
     else:

@@ -27,7 +27,9 @@ MAX_REDIRECTS = 5
 MAX_URL_CHARACTERS = 2000
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK_BYTES = 2**16
-_NAT64, _LOCAL_NAT64 = ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48")
+_NAT64 = ip_network("64:ff9b::/96")
+# For translation inside of a network, and two former ways to write addresses of version 4.
+_LOCAL = [ip_network(each) for each in ("64:ff9b:1::/48", "::/96", "::ffff:0:0:0/96")]
 # Public by its number, but it answers inside a cloud's machines alone: with their secrets.
 _PLATFORM = ip_address("168.63.129.16")
 
@@ -44,7 +46,9 @@ def is_public(address: Address) -> bool:
         inner = address.ipv4_mapped or (IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None)
         if inner is not None:
             return is_public(inner)
-        if address.sixtofour or address.teredo or address in _LOCAL_NAT64:  # which could end anywhere
+        if address.sixtofour or address.teredo or address.is_site_local:  # which could end anywhere
+            return False
+        if any(address in network for network in _LOCAL):
             return False
     return address.is_global and not address.is_multicast and address != _PLATFORM
 

@@ -4,6 +4,7 @@ import os
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from glob import glob
 from http import HTTPStatus
@@ -26,13 +27,23 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass
 class Report:
-    """What became of the photos: counts by outcome, and name and reason of those that were refused."""
+    """What became of the photos.
+
+    Attributes:
+        found: How many there are.
+        sent: Of them, that the service did not know.
+        known: That it did.
+        indexed: That are found now.
+        refused: Name and reason of those that came to nothing.
+        unread: Of those, the ones that could not be read: another time they may be.
+    """
 
     found: int = 0
     sent: int = 0
     known: int = 0
     indexed: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)
+    unread: list[Photo] = field(default_factory=list)
 
     def __iadd__(self, other: "Report") -> "Report":
         self.found += other.found
@@ -40,7 +51,13 @@ class Report:
         self.known += other.known
         self.indexed += other.indexed
         self.refused += other.refused
+        self.unread += other.unread
         return self
+
+    def note_unread(self, photo: Photo, exc: Exception) -> None:
+        """Add a photo that could not be read."""
+        self.refused.append((photo.name, str(exc)))
+        self.unread.append(photo)
 
 
 def find_photos(paths: Sequence[str]) -> list[Photo]:
@@ -119,6 +136,7 @@ def ingest(
     """
     report = Report(found=len(photos))
     unknown = _unknown(client, photos, collection, report, progress)
+    not_sent = len(report.refused)
     jobs = []
     for batch in _batches(unknown):
         for answer in _send(client, batch, collection, metadata, report):
@@ -129,7 +147,7 @@ def ingest(
                     report.refused.append((item.name, item.reason or ""))
         report.sent += len(batch)
         progress("send", report.sent, len(unknown))
-    _wait(client, jobs, report, progress)
+    _wait(client, jobs, report, progress, total=report.sent - (len(report.refused) - not_sent))
     return report
 
 
@@ -140,14 +158,17 @@ def _send(
     metadata: dict[str, Any] | None,
     report: Report,
 ) -> Iterator[UploadAnswer]:
-    """Send a batch, in halves if the service finds it too large."""
+    """Send a batch, in halves if the service finds it too large, or a photo cannot be read any more."""
     try:
         yield client.upload(batch, collection=collection, metadata=metadata)
-    except ServiceError as exc:
-        if exc.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+    except (ServiceError, OSError) as exc:
+        if isinstance(exc, ServiceError) and exc.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             raise
         if len(batch) == 1:
-            report.refused.append((batch[0].name, str(exc)))
+            if isinstance(exc, OSError):
+                report.note_unread(batch[0], exc)
+            else:
+                report.refused.append((batch[0].name, str(exc)))
             return
         half = len(batch) // 2
         yield from _send(client, batch[:half], collection, metadata, report)
@@ -157,13 +178,17 @@ def _send(
 def _unknown(
     client: Client, photos: Sequence[Photo], collection: str, report: Report, progress: Progress
 ) -> list[Photo]:
-    digests = []
-    for photo in photos:
-        digests.append(photo.sha256())
-        progress("check", len(digests), len(photos))
-    known = client.known(digests, collection)
-    unknown = {digest: photo for digest, photo in zip(digests, photos, strict=True) if digest not in known}
-    report.known = len(photos) - len(unknown)
+    readable = []
+    for checked, photo in enumerate(photos, 1):
+        try:
+            photo.sha256()
+            readable.append(photo)
+        except (OSError, GlyphseekError) as exc:
+            report.note_unread(photo, exc)
+        progress("check", checked, len(photos))
+    known = client.known([photo.sha256() for photo in readable], collection)
+    unknown = {photo.sha256(): photo for photo in readable if photo.sha256() not in known}
+    report.known = len(readable) - len(unknown)
     return list(unknown.values())
 
 
@@ -171,17 +196,19 @@ def _batches(photos: Sequence[Photo]) -> Iterator[list[Photo]]:
     batch: list[Photo] = []
     size = 0
     for photo in photos:
-        if batch and (len(batch) == BATCH_FILES or size + photo.size_bytes > BATCH_BYTES):
+        length = 0
+        with suppress(OSError):  # it is gone, as sending it will tell
+            length = photo.size_bytes
+        if batch and (len(batch) == BATCH_FILES or size + length > BATCH_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(photo)
-        size += photo.size_bytes
+        size += length
     if batch:
         yield batch
 
 
-def _wait(client: Client, jobs: list[int], report: Report, progress: Progress) -> None:
-    total = report.sent - len(report.refused)
+def _wait(client: Client, jobs: list[int], report: Report, progress: Progress, *, total: int) -> None:
     finished = 0
     while jobs:
         job = client.job(jobs[0])

@@ -2,6 +2,7 @@
 
 import fcntl
 import logging
+import math
 import os
 import socket
 import subprocess
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 PROCESSES = ("api", "worker")
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+SETTLED_SECONDS = 120.0
 DATABASE_SECONDS = 30.0
 
 
@@ -37,6 +39,7 @@ class Supervisor:
         self._lock: IO[str] | None = None
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._next_start: dict[str, float] = dict.fromkeys(PROCESSES, 0.0)
+        self._started: dict[str, float] = dict.fromkeys(PROCESSES, math.inf)
         self._pause: dict[str, float] = dict.fromkeys(PROCESSES, FIRST_PAUSE_SECONDS)
 
     def __enter__(self) -> Self:
@@ -81,12 +84,15 @@ class Supervisor:
             if process is not None:
                 self._note_end(name, self._processes.pop(name))
             if time.monotonic() >= self._next_start[name]:
+                self._started[name] = time.monotonic()
                 self._processes[name] = self._spawn(name)
 
     def _note_end(self, name: str, process: subprocess.Popen[bytes]) -> None:
         _hang_up(process)
         extra = {"action": "supervise", "status": process.returncode}
         log.warning("%s ended; starting it again", name, extra=extra)
+        if time.monotonic() - self._started[name] > SETTLED_SECONDS:  # it did not end for the same reason
+            self._pause[name] = FIRST_PAUSE_SECONDS
         self._next_start[name] = time.monotonic() + self._pause[name]
         self._pause[name] = min(LONGEST_PAUSE_SECONDS, 2 * self._pause[name])
 

@@ -119,7 +119,7 @@ class Watcher:
         report = ingest(
             self._client, photos, collection=self._collection, progress=progress, metadata=metadata
         )
-        self._settled.update(photo.sha256() for photo in photos)
+        self._settled.update(photo.sha256() for photo in photos if photo not in report.unread)
         return report
 
     def _delete_gone(self, outcome: Outcome) -> None:

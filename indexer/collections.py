@@ -61,8 +61,10 @@ def overview(session: Session, *, name: str) -> Overview:
     Raises:
         NotFound: there is no such collection.
     """
-    queries.get_collection(session, name=name)
-    return list_overviews(session, name=name)[0]
+    found = list_overviews(session, name=name)
+    if not found:
+        raise NotFound("there is no such collection")
+    return found[0]
 
 
 def create(session: Session, *, name: str, quota_bytes: int | None = None) -> None:
@@ -99,8 +101,9 @@ def set_quota(session: Session, *, name: str, quota_bytes: int | None) -> None:
     Raises:
         NotFound: there is no such collection.
     """
-    queries.get_collection(session, name=name).quota_bytes = quota_bytes
-    session.flush()
+    changed = update(Collection).where(Collection.name == name).values(quota_bytes=quota_bytes)
+    if session.scalar(changed.returning(Collection.id)) is None:
+        raise NotFound("there is no such collection")
 
 
 def check_quota(session: Session, *, collection_id: int) -> None:
@@ -111,9 +114,10 @@ def check_quota(session: Session, *, collection_id: int) -> None:
     Raises:
         ImageRejected: they are not; the transaction should be rolled back.
     """
-    quota_bytes = session.scalar(
-        select(Collection.quota_bytes).where(Collection.id == collection_id).with_for_update(key_share=True)
+    limited = select(Collection.quota_bytes).where(
+        Collection.id == collection_id, Collection.quota_bytes.is_not(None)
     )
+    quota_bytes = session.scalar(limited.with_for_update(key_share=True))
     if quota_bytes is None:
         return
     used = select(func.sum(Image.size_bytes)).where(Image.collection_id == collection_id)

@@ -4,7 +4,7 @@ import { listImages } from "./api.js";
 
 const SILENCE_MS = 12_000; // the service begins the stream anew every few seconds
 const BATCH = 100; // digests in one request
-const FINAL = new Set(["indexed", "failed"]);
+const FINAL = new Set(["indexed", "failed", "deleted"]);
 
 /** Tells listeners of `change` about every new state; the state is that of `/readyz`, `null` when offline. */
 class Live extends EventTarget {
@@ -19,7 +19,7 @@ class Live extends EventTarget {
     this.#listen();
   }
 
-  /** Call `update` with the photo whenever its status has changed, until it is indexed or failed. */
+  /** Call `update` with the photo whenever its status has changed, until it is indexed, failed or deleted. */
   follow(image, update) {
     if (FINAL.has(image.status) || image.status === "duplicate") return;
     const entry = this.#followed.get(image.id) ?? { sha256: image.sha256, status: image.status, updates: [] };
@@ -57,9 +57,12 @@ class Live extends EventTarget {
     if (this.#refreshing || !this.#followed.size) return;
     this.#refreshing = true;
     try {
-      const oldest = [...this.#followed.values()].slice(0, BATCH).map((entry) => entry.sha256);
-      const page = await listImages({ sha256: oldest, limit: 1000 });
+      const oldest = [...this.#followed].slice(0, BATCH);
+      const page = await listImages({ sha256: oldest.map(([, entry]) => entry.sha256), limit: 1000 });
       for (const image of page.items) this.#update(image);
+      const there = new Set(page.items.map((image) => image.id));
+      const gone = page.next === null ? oldest.filter(([id]) => !there.has(id)) : [];
+      for (const [id] of gone) this.#update({ id, status: "deleted" });
     } catch {
       // the next event tries again
     } finally {

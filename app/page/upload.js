@@ -8,7 +8,7 @@ const BATCH_FILES = 16, BATCH_BYTES = 32 * 2 ** 20;
 const MAX_ROWS = 300; // beyond, what went well is taken off the list
 const RETRIES = 4, RETRY_MS = 2000;
 const NOT_PICTURES = /^(video|audio|text)\/|^application\/(?!zip|x-zip|octet-stream)/;
-const STATES = { queued: "queued", processing: "being read", indexed: "indexed" };
+const STATES = { queued: "queued", processing: "being read", indexed: "indexed", deleted: "deleted" };
 
 const queue = []; // files to send: {file, row, collection}
 const totals = { files: 0, bytes: 0, sent: 0, indexed: 0, known: 0, refused: 0 };
@@ -61,16 +61,20 @@ function prepareDropping() {
   });
 }
 
-/** Return the files of a dropped file or folder, those of its folders too. */
+/** Return the files of a dropped file or folder, those of its folders too; of what cannot be read the name. */
 async function filesOf(entry) {
   if (entry instanceof File) return [entry];
-  if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
-  const reader = entry.createReader();
   const files = [];
-  for (;;) {
-    const part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // 100 at most
-    if (!part.length) return files;
-    files.push(...(await Promise.all(part.map(filesOf))).flat());
+  try {
+    if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+    const reader = entry.createReader();
+    for (;;) {
+      const part = await new Promise((resolve, reject) => reader.readEntries(resolve, reject)); // 100 at most
+      if (!part.length) return files;
+      files.push(...(await Promise.all(part.map(filesOf))).flat());
+    }
+  } catch {
+    return [...files, { name: entry.name, unreadable: true }];
   }
 }
 
@@ -83,7 +87,9 @@ function add(files) {
   for (const file of visible) {
     const row = makeRow(file.name);
     totals.files += 1;
-    if (NOT_PICTURES.test(file.type)) {
+    if (file.unreadable) {
+      refuse(row, "cannot be read");
+    } else if (NOT_PICTURES.test(file.type)) {
       refuse(row, "not a picture or a zip");
     } else {
       totals.bytes += file.size;

@@ -54,8 +54,13 @@ def test_a_folder_is_kept_until_ctrl_c(
         assert [image.name for image in client.images(collection="kept").items] == ["c.png"]
 
 
+@pytest.mark.parametrize(
+    "error",
+    [("no answer", 0), ("no answer", 408), ("no answer", 400)],
+    ids=["away", "too slow", "cut off"],
+)
 def test_troubles_are_said_once_and_got_over(
-    run: Run, service_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, service_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch, error: tuple[str, int]
 ) -> None:
     real, troubles = Watcher.look, 3
 
@@ -63,7 +68,7 @@ def test_troubles_are_said_once_and_got_over(
         nonlocal troubles
         troubles -= 1
         if troubles >= 0:
-            raise ServiceError("no answer")
+            raise ServiceError(*error)
         return real(watcher, progress)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Watcher, "look", look)

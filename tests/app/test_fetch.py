@@ -38,7 +38,10 @@ NOT_PUBLIC = (
     "64:ff9b:1::1",
     "2002:7f00:1::",  # 127.0.0.1 through 6to4
     "2001:0:7f00:1::",  # Teredo
+    "::7f00:1",  # 127.0.0.1, as it was once written
+    "::ffff:0:7f00:1",  # likewise
     "fe80::1",
+    "fec0::1",
     "fe80::1%lo",
     "fc00::1",
     "fd00:ec2::254",  # metadata

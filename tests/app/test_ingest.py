@@ -183,6 +183,42 @@ def test_batches_are_limited_in_files_and_bytes(monkeypatch: pytest.MonkeyPatch)
     assert [[photo.size_bytes for photo in batch] for batch in batches] == [[1, 1, 1], [1, 9], [2], [30], [1]]
 
 
+def test_what_cannot_be_read_is_reported_and_holds_up_nothing(
+    service_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = []
+    for name in ("gone.png", "going.png", "there.png"):
+        (tmp_path / name).write_bytes(spell(name[:-4]))
+        photos.append(Photo(name, tmp_path / name))
+    (tmp_path / "gone.png").unlink()
+    batches = ingest._batches
+
+    def remove(photos: list[Photo]) -> object:
+        (tmp_path / "going.png").unlink()  # after its digest was taken, and before it is sent
+        return batches(photos)
+
+    monkeypatch.setattr(ingest, "_batches", remove)
+    report, steps = send(service_url, *photos)
+    assert (report.found, report.indexed) == (3, 1)
+    assert [name for name, _ in report.refused] == ["gone.png", "going.png"]
+    assert report.unread == photos[:2]
+    assert all("No such file" in reason for _, reason in report.refused)
+    assert steps.last["index"] == (1, 1)
+
+
+def test_a_damaged_photo_in_a_zip_holds_up_nothing(service_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "two.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for word in ("one", "two"):
+            archive.writestr(f"{word}.png", spell(word))
+    path.write_bytes(path.read_bytes().replace(spell("one")[-20:], bytes(20)))
+    report, _ = send(service_url, *find_photos([str(path)]))
+    assert (report.found, report.indexed) == (2, 1)
+    ((name, reason),) = report.refused
+    assert name == "one.png"
+    assert "cannot be unpacked" in reason
+
+
 def test_nothing_to_send(service_url: str) -> None:
     report, _ = send(service_url)
     assert report == ingest.Report()

@@ -75,6 +75,18 @@ def test_pauses_grow_up_to_a_limit(settings: Settings) -> None:
     assert parts._next_start["api"] == 0
 
 
+def test_who_lived_for_long_is_started_again_at_once(settings: Settings) -> None:
+    parts = Supervisor(settings)
+    pauses = []
+    for seconds in (1, 1, 500, 1):
+        with subprocess.Popen("false") as ended:
+            pass
+        parts._started["worker"] = time.monotonic() - seconds
+        parts._note_end("worker", ended)
+        pauses.append(round(parts._next_start["worker"] - time.monotonic()))
+    assert pauses == [1, 2, 1, 2]
+
+
 def test_a_data_folder_has_one_user_at_a_time(settings: Settings, spawned: list[str]) -> None:
     with Supervisor(settings):
         with pytest.raises(GlyphseekError, match="another glyphseek is using the data folder"):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from app import ingest
 from app.client import Client, Photo, ServiceError
 from app.watch import Outcome, Watcher
 from indexer.errors import GlyphseekError
@@ -172,6 +173,29 @@ def test_refused_files_are_reported_once(client: Client, folder: Path) -> None:
     assert sent is not None
     assert [name for name, _ in sent.refused] == ["bad.jpg"]
     assert look(looking, 3) == Outcome()
+
+
+def test_what_vanishes_before_it_is_sent_is_sent_when_it_is_back(
+    client: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking = watcher(client, folder)
+    look(looking, 1)
+    batches = ingest._batches
+
+    def remove(photos: list[Photo]) -> object:
+        (folder / "two.png").unlink()
+        return batches(photos)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest, "_batches", remove)
+        sent = look(looking, 1).sent
+    assert sent is not None
+    assert [name for name, _ in sent.refused] == ["two.png"]
+    assert kept(client) == ["one.png"]
+    look(looking, 1)
+    write(folder / "two.png", "two")
+    look(looking, 2)
+    assert kept(client) == ["one.png", "two.png"]
 
 
 def test_a_service_that_was_away_gets_everything_later(

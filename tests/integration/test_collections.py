@@ -1,11 +1,12 @@
 """Collections in a real database, with others writing at the same moment."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from indexer import changes, collections, pipeline, queries
 from indexer.database import session_scope
@@ -67,6 +68,36 @@ def test_quota_holds_when_many_add_at_once(gallery: Gallery) -> None:
         assert sum(pool.map(add, range(16))) == fitting
     with session_scope(gallery.engine) as session:
         assert collections.overview(session, name="small").bytes_used == fitting * size_bytes
+
+
+def test_without_a_quota_nobody_waits(gallery: Gallery) -> None:
+    with session_scope(gallery.engine) as session:
+        collections.create(session, name="default")
+    with session_scope(gallery.engine) as first, session_scope(gallery.engine) as second:
+        second.execute(text("SET LOCAL lock_timeout = '1s'"))
+        for session in (first, second):
+            collection_id = queries.get_or_create_collection(session, name="default").id
+            collections.check_quota(session, collection_id=collection_id)
+        assert collections.overview(second, name="default").quota_bytes is None
+
+
+def test_a_quota_for_what_is_dropped_at_that_moment(gallery: Gallery) -> None:
+    with session_scope(gallery.engine) as session:
+        collections.create(session, name="old")
+
+    def set_quota() -> None:
+        with session_scope(gallery.engine) as session:
+            collections.set_quota(session, name="old", quota_bytes=1)
+
+    with ThreadPoolExecutor(1) as pool:
+        with session_scope(gallery.engine) as session:
+            collections.drop(session, name="old")
+            waiting = pool.submit(set_quota)
+            time.sleep(0.3)
+        with pytest.raises(NotFound):
+            waiting.result()
+    with session_scope(gallery.engine) as session, pytest.raises(NotFound):
+        collections.overview(session, name="old")
 
 
 def test_dropping_writes_change_lines_and_removes_files(gallery: Gallery) -> None:
