@@ -187,9 +187,8 @@ def search_image(photo: Photo, **options: Any) -> Steps[ImageSearchAnswer]:
         photo: Or a part of one, with text in it.
         options: As of `search`.
     """
-    query = {name: value for name, value in options.items() if value is not None}
     with photo.open() as file:
-        content = {"files": [("files", (photo.name, file))], "params": query}
+        content = {"files": [("files", (photo.name, file))], "params": _given(_written(options))}
         return _parse(ImageSearchAnswer, (yield Request("POST", "/search/image", content)))
 
 
@@ -370,8 +369,11 @@ def reindex() -> Steps[ReindexAnswer]:
 
 
 def _get(path: str, query: dict[str, Any] | None = None) -> Request:
-    given = {name: value for name, value in (query or {}).items() if value is not None}
-    return Request("GET", path, {"params": given})
+    return Request("GET", path, {"params": _given(query or {})})
+
+
+def _given(parameters: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in parameters.items() if value is not None}
 
 
 def _collection(name: str) -> str:

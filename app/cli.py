@@ -78,8 +78,7 @@ def api() -> None:
     from app.main import create_app
     from app.protocol import HttpProtocol
 
-    if settings.database_url is None:
-        raise ValueError("set GLYPHSEEK_DATABASE_URL, or start everything together with `glyphseek serve`")
+    settings.required_database_url()
     # Loaded here and not in the application, so that a bad checkpoint is an error of the command line.
     encoder = make_encoder(settings, device="cpu", threads=TEXT_THREADS)
     keep_checkpoint(settings, encoder)
@@ -105,14 +104,13 @@ def worker() -> None:
     from indexer import worker as engine
     from indexer.blobs import BlobStore
 
-    if settings.database_url is None:
-        raise ValueError("set GLYPHSEEK_DATABASE_URL, or start everything together with `glyphseek serve`")
+    database_url = settings.required_database_url()
     os.nice(WORKER_NICENESS)
     with _until_signal() as stop:
         encoder = make_encoder(settings)
         keep_checkpoint(settings, encoder)
         engine.run(
-            settings.database_url,
+            database_url,
             encoder,
             BlobStore(settings.photos_dir),
             stop=stop,
@@ -301,7 +299,7 @@ def demo(
 
 def _demonstrate(url: str, sheet_path: Path) -> None:
     with connect(url) as client:
-        photos = [photo for photo in find_photos([str(GALLERY)]) if photo.name != "index.jsonl"]
+        photos = find_photos([str(GALLERY)])
         with showing_progress() as update:
             report = send(client, photos, collection="samples", progress=update)
         show_report(report)

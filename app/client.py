@@ -85,7 +85,7 @@ class _Service:
             url: Of the service, such as http://127.0.0.1:8000.
             timeout_seconds: How long one answer may take.
             retries: How often a request is sent again, after growing pauses, when the service is not to be
-                reached or says 503. Only what does no harm when it is done twice, which uploads do not.
+                reached or says 503. Only what does no harm when it is done twice, uploads among it.
         """
         self.url = url.rstrip("/")
         self.retries = retries

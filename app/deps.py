@@ -96,20 +96,17 @@ class Service:
         self.engine.dispose()
 
 
-def make_service(settings: Settings, encoder: Encoder | None = None) -> Service:
+def make_service(settings: Settings, encoder: Encoder) -> Service:
     """Make what the routes share; nothing is connected yet.
 
     Args:
         settings: With the URL of a database.
-        encoder: The network; loaded from the settings' checkpoint if there is none.
+        encoder: The network.
 
     Raises:
-        ValueError: The settings name no database, or a checkpoint that cannot be used.
+        ValueError: The settings name no database.
     """
-    if settings.database_url is None:
-        raise ValueError("set GLYPHSEEK_DATABASE_URL, or start everything together with `glyphseek serve`")
-    engine = create_engine(settings.database_url)
-    encoder = encoder or make_encoder(settings, device="cpu", threads=TEXT_THREADS)
+    engine = create_engine(settings.required_database_url())
     # An earlier network's queries may lie outside the basis: they are answered more slowly, not otherwise.
     make_index = partial(FaissIndex, basis=encoder.query_basis)
     return Service(

@@ -30,14 +30,13 @@ class HeadAsGet:
         await self._app(scope, receive, send)
 
 
-def create_app(settings: Settings | None = None, encoder: Encoder | None = None) -> FastAPI:
+def create_app(settings: Settings, encoder: Encoder) -> FastAPI:
     """Return the application.
 
     Args:
-        settings: Read from the environment if there are none.
-        encoder: The network; loaded at the start of the application if there is none.
+        settings: With the URL of a database.
+        encoder: The network.
     """
-    settings = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -10,7 +10,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self.searches = Counter("glyphseek_searches", "Query words searched for.", registry=self._registry)
+        self.searches = Counter("glyphseek_searches", "Queries searched for.", registry=self._registry)
         self.search_seconds = Histogram(
             "glyphseek_search_seconds",
             "Time of a search request.",

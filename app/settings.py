@@ -97,6 +97,18 @@ class Settings(BaseSettings):
             raise ValueError("sizes must lie between 64 and 4096 pixels")
         return value
 
+    def required_database_url(self) -> str:
+        """Return the database to work on.
+
+        Raises:
+            ValueError: None is named.
+        """
+        if self.database_url is None:
+            raise ValueError(
+                "set GLYPHSEEK_DATABASE_URL, or start everything together with `glyphseek serve`"
+            )
+        return self.database_url
+
     @property
     def photos_dir(self) -> Path:
         """Folder of photos and thumbnails."""

@@ -9,8 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, 
 
 Id = Annotated[int, Field(ge=1, le=2**63 - 1)]
 Bytes = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
-MAX_WORD_CHARACTERS = 200
-QueryText = Annotated[str, StringConstraints(max_length=MAX_WORD_CHARACTERS)]
+QueryText = Annotated[str, StringConstraints(max_length=200)]
 Condition = Annotated[str, StringConstraints(max_length=200)]
 
 

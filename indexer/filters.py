@@ -24,7 +24,7 @@ HINT = 'such as meta.year>=2020, meta.city=Paris, meta.code="007", width>=1000, 
 
 
 class Condition(NamedTuple):
-    """What must hold of a photo; `text` is `None` for a number without quotes, `number` for anything else."""
+    """What must hold of a photo; `text` is the value as written, `number` what it says if without quotes."""
 
     field: str
     operator: str

@@ -21,17 +21,17 @@ register_heif_opener()
 # because `warnings.catch_warnings` around each picture is not safe in threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# Pillow's format -> (media type, file extension). AVIF before HEIF: both claim a file of brand `mif1`, and
+# Pillow's format -> media type. AVIF before HEIF: both claim a file of brand `mif1`, and
 # only Pillow's own AVIF decoder knows AV1. What is left for HEIF is HEVC, hence image/heic.
 _FORMATS = {
-    "JPEG": ("image/jpeg", ".jpg"),
-    "PNG": ("image/png", ".png"),
-    "WEBP": ("image/webp", ".webp"),
-    "GIF": ("image/gif", ".gif"),
-    "BMP": ("image/bmp", ".bmp"),
-    "TIFF": ("image/tiff", ".tif"),
-    "AVIF": ("image/avif", ".avif"),
-    "HEIF": ("image/heic", ".heic"),
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+    "AVIF": "image/avif",
+    "HEIF": "image/heic",
 }
 _SUPPORTED = "JPEG, PNG, WebP, GIF, BMP, TIFF, HEIC and AVIF"
 # Found near the start of files that people take for pictures; named in the refusal.
@@ -62,7 +62,6 @@ class ImageInfo(NamedTuple):
     """What the file of a picture tells; width and height are those of the upright picture, in pixels."""
 
     media_type: str
-    extension: str
     width: int
     height: int
     taken_at: datetime | None
@@ -88,8 +87,7 @@ def inspect(source: Path | BinaryIO, max_pixels: int) -> ImageInfo:
         image.load()
         if _orientation(image) in (5, 6, 7, 8):
             width, height = height, width
-        media_type, extension = _FORMATS[file_format]
-        return ImageInfo(media_type, extension, width, height, _taken_at(image))
+        return ImageInfo(_FORMATS[file_format], width, height, _taken_at(image))
 
 
 def decode(source: Path | BinaryIO, max_pixels: int, max_side: int | None = None) -> np.ndarray:

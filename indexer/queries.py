@@ -32,7 +32,6 @@ class NewImage(NamedTuple):
     """A photo that `insert_image` found or made; `created` is False for one that was there before."""
 
     id: int
-    status: str
     created: bool
 
 
@@ -64,12 +63,12 @@ class JobProgress:
         return not (self.counts.get("queued") or self.counts.get("processing"))
 
 
-def get_or_create_collection(session: Session, *, name: str, quota_bytes: int | None = None) -> Collection:
-    """Return the collection of this name; a new one gets the quota.
+def get_or_create_collection(session: Session, *, name: str) -> Collection:
+    """Return the collection of this name; a new one has no quota.
 
     It is neither renamed nor dropped before the transaction ends.
     """
-    fresh = postgres_insert(Collection).values(name=name, quota_bytes=quota_bytes)
+    fresh = postgres_insert(Collection).values(name=name)
     held = select(Collection).where(Collection.name == name).with_for_update(key_share=True, read=True)
     while True:
         session.execute(fresh.on_conflict_do_nothing())
@@ -139,17 +138,15 @@ def insert_image(
     values |= {"extra": metadata or {}, "taken_at": taken_at}
     insertion = postgres_insert(Image).values(values)
     insertion = insertion.on_conflict_do_nothing(constraint="uq_images_collection_id_sha256")
-    existing = select(Image.id, Image.status).where(
-        Image.collection_id == collection_id, Image.sha256 == sha256
-    )
+    existing = select(Image.id).where(Image.collection_id == collection_id, Image.sha256 == sha256)
     while True:
         image_id = session.scalar(insertion.returning(Image.id))
         if image_id is not None:
             notify(session, QUEUE_CHANNEL)
-            return NewImage(image_id, "queued", created=True)
+            return NewImage(image_id, created=True)
         # Gone again if somebody deletes it just now; then it can be inserted.
-        if found := session.execute(existing).one_or_none():
-            return NewImage(found.id, found.status, created=False)
+        if (image_id := session.scalar(existing)) is not None:
+            return NewImage(image_id, created=False)
 
 
 def reuse_proposals(session: Session, *, image_id: int) -> bool:

@@ -38,8 +38,6 @@ class Claimed:
 
     id: int
     sha256: str
-    name: str
-    media_type: str
     alone: bool
 
 
@@ -122,7 +120,7 @@ def _lease(
         image.lease_owner = owner
         image.lease_until = _from_now(lease_seconds)
     session.flush()
-    return [Claimed(image.id, image.sha256, image.name, image.media_type, alone) for image in images]
+    return [Claimed(image.id, image.sha256, alone) for image in images]
 
 
 def _let_go(image: Image, status: str, reason: str | None) -> None:

@@ -56,7 +56,7 @@ class _Search:
 
     session: Session
     served: Served
-    fold: Callable[[str], str]
+    fold_for_network: Callable[[str], str]
     embeddings: Embeddings
     calibration: Calibration
     mode: Mode
@@ -117,8 +117,17 @@ def search(
     with found.timed("total"), reading_scope(engine) as session:
         with found.timed("encode"):
             parsed, embeddings = _embed(served, encoder, texts, min_score)
-        options: dict[str, Any] = {"limit": limit, "offset": offset, "mode": mode, "filters": filters}
-        this = _start(session, served, encoder, embeddings, min_score=min_score, **options)
+        this = _start(
+            session,
+            served,
+            encoder,
+            embeddings,
+            limit=limit,
+            offset=offset,
+            mode=mode,
+            min_score=min_score,
+            filters=filters,
+        )
         _fill(found, this, parsed)
     return found
 
@@ -236,8 +245,10 @@ def _start(
 ) -> _Search:
     allowed = None if filters == NO_FILTERS else photos(session, filters)
     known = calibration.of_version(served.model_version)
-    fold = encoder.charset.fold
-    return _Search(session, served, fold, embeddings, known, mode, allowed, limit, offset, min_score)
+    fold_for_network = encoder.charset.fold
+    return _Search(
+        session, served, fold_for_network, embeddings, known, mode, allowed, limit, offset, min_score
+    )
 
 
 def _page(this: _Search, query: Query) -> Page:
@@ -277,7 +288,7 @@ def _page_at(
     page = Page(query, this.way, this.mode != "similar", total, found, shown, likely=likely)
     if not _is_reordered(this, query, part):
         return page
-    cut, word = ranking.suggested_cut(query, this.calibration), this.fold(query.words[0])
+    cut, word = ranking.suggested_cut(query, this.calibration), this.fold_for_network(query.words[0])
     return replace(page, doubtful=cut, word=word)
 
 

@@ -10,12 +10,11 @@ from app import single_photo, uploads
 from app.deps import Service, ServiceDep
 from app.problems import RequestError, documented
 from app.schemas import AnnotateAnswer, AnnotatedWord
-from app.values import MAX_WORD_CHARACTERS
 from model.annotation import Annotation, annotate
 
 router = APIRouter(tags=["annotation"])
 
-MAX_WORDS = 100
+MAX_WORDS, MAX_WORD_CHARACTERS = 100, 200
 _FORM = uploads.form_body(
     ["files", "words"],
     {

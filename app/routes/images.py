@@ -5,7 +5,7 @@ import io
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, cast
 
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -362,7 +362,7 @@ def detail(image: Image) -> ImageDetail:
         sha256=image.sha256,
         media_type=image.media_type,
         size_bytes=image.size_bytes,
-        status=TypeAdapter(ImageStatus).validate_python(image.status),
+        status=cast(ImageStatus, image.status),
         reason=image.reason,
         proposals=image.proposal_count,
         model_version=image.model_version,

@@ -53,32 +53,32 @@ def decode(source: io.BytesIO) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("file_format", "options", "media_type", "extension"),
+    ("file_format", "options", "media_type"),
     [
-        ("JPEG", {"quality": 95}, "image/jpeg", ".jpg"),
-        ("JPEG", {"quality": 95, "progressive": True}, "image/jpeg", ".jpg"),
+        ("JPEG", {"quality": 95}, "image/jpeg"),
+        ("JPEG", {"quality": 95, "progressive": True}, "image/jpeg"),
         # two pictures in a JPEG, as phones make them
-        ("MPO", {"quality": 95, "save_all": True, "append_images": [quadrants()]}, "image/jpeg", ".jpg"),
-        ("PNG", {}, "image/png", ".png"),
-        ("WEBP", {}, "image/webp", ".webp"),
-        ("WEBP", {"lossless": True}, "image/webp", ".webp"),
-        ("GIF", {}, "image/gif", ".gif"),
-        ("BMP", {}, "image/bmp", ".bmp"),
-        ("TIFF", {}, "image/tiff", ".tif"),
-        ("TIFF", {"compression": "tiff_lzw"}, "image/tiff", ".tif"),
-        ("TIFF", {"compression": "jpeg", "quality": 95}, "image/tiff", ".tif"),
-        ("AVIF", {"quality": 90}, "image/avif", ".avif"),
-        ("HEIF", {"quality": 90}, "image/heic", ".heic"),
+        ("MPO", {"quality": 95, "save_all": True, "append_images": [quadrants()]}, "image/jpeg"),
+        ("PNG", {}, "image/png"),
+        ("WEBP", {}, "image/webp"),
+        ("WEBP", {"lossless": True}, "image/webp"),
+        ("GIF", {}, "image/gif"),
+        ("BMP", {}, "image/bmp"),
+        ("TIFF", {}, "image/tiff"),
+        ("TIFF", {"compression": "tiff_lzw"}, "image/tiff"),
+        ("TIFF", {"compression": "jpeg", "quality": 95}, "image/tiff"),
+        ("AVIF", {"quality": 90}, "image/avif"),
+        ("HEIF", {"quality": 90}, "image/heic"),
     ],
 )
 def test_every_format_from_file_and_stream(
-    tmp_path: Path, file_format: str, options: dict[str, Any], media_type: str, extension: str
+    tmp_path: Path, file_format: str, options: dict[str, Any], media_type: str
 ) -> None:
     stream = encoded(quadrants(), file_format, **options)
     path = tmp_path / "misleading.txt"
     path.write_bytes(stream.getvalue())
     for source in (stream, path):
-        assert images.inspect(source, MAX_PIXELS) == (media_type, extension, 64, 48, None)
+        assert images.inspect(source, MAX_PIXELS) == (media_type, 64, 48, None)
         array = images.decode(source, MAX_PIXELS)
         assert array.shape == (48, 64, 3)
         assert array.flags.writeable  # torch.from_numpy warns otherwise
@@ -240,14 +240,14 @@ def test_first_frame_of_animations(file_format: str) -> None:
     others = [Image.new("RGB", (64, 48), colour) for colour in ("yellow", "black")]
     stream = encoded(quadrants(), file_format, save_all=True, append_images=others)
     assert_corners(decode(stream), [RED, GREEN, BLUE, WHITE])
-    assert images.inspect(stream, MAX_PIXELS)[2:4] == (64, 48)
+    assert images.inspect(stream, MAX_PIXELS)[1:3] == (64, 48)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (10000, 30), (3, 9000)])
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
 def test_odd_shapes(size: tuple[int, int], file_format: str) -> None:
     stream = encoded(Image.new("RGB", size, "red"), file_format)
-    assert images.inspect(stream, MAX_PIXELS)[2:4] == size
+    assert images.inspect(stream, MAX_PIXELS)[1:3] == size
     assert decode(stream).shape == (size[1], size[0], 3)
     with Image.open(io.BytesIO(images.thumbnail(stream, MAX_PIXELS))) as small:
         assert max(small.size) == min(480, max(size))
@@ -323,5 +323,5 @@ def test_orientation_that_makes_no_sense(kind_and_value: tuple[int, int]) -> Non
     exif = b"Exif\0\0II*\0\x08\0\0\0" + entry + bytes(4)
     for file_format in ("JPEG", "WEBP"):
         stream = encoded(quadrants(), file_format, exif=exif, quality=95)
-        assert images.inspect(stream, MAX_PIXELS)[2:4] == (64, 48)
+        assert images.inspect(stream, MAX_PIXELS)[1:3] == (64, 48)
         assert_corners(decode(stream), [RED, GREEN, BLUE, WHITE])
