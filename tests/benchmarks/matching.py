@@ -51,8 +51,9 @@ def main() -> None:
     misspelt = misspell(queries, np.random.default_rng(options.seed))
     read_lines = reader("openvino", 2)
     texts = {
-        Path(photo.name).name: [fold(word) for line in read_lines(photo.pixels()) for word in line.split()]
+        Path(photo.name).name: [fold(word) for line in lines for word in line.split()]
         for photo in read_photos(options.dataset / "test.jsonl")
+        for lines in read_lines([photo.pixels()])
     }
     rows = {}
     for name, asked in {"as it is": queries, "one letter wrong": misspelt}.items():
