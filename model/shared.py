@@ -43,7 +43,7 @@ class SharedMaps:
         """
         self._first = [first.float()]
         self._pyramid = [level.float() for level in pyramid]
-        self._ratio = ratio
+        self._ratio = ratio.to(first.device)
 
     def crop(self, quads: Tensor, width: int, height: int = transforms.CROP_HEIGHT) -> Tensor:
         """Cut words out, upright; differentiable in the maps.

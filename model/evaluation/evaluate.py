@@ -109,8 +109,11 @@ def choose_queries(
     Raises:
         ValueError: a query has no relevant photo or no character of the network's, or there is no query.
     """
+    queries: Queries
     if isinstance(asked, dict):
-        queries = asked
+        queries = defaultdict(set)
+        for word, relevant in asked.items():
+            queries[_folded(word, fold)] |= relevant
     else:
         words = words_of(photos, fold)
         chosen = (

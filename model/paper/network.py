@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import MultiScaleRoIAlign, roi_align
@@ -132,7 +133,8 @@ class PaperNetwork(nn.Module):
             regions = [crops.new_tensor([[0, 0, CROP[1], CROP[0]]])] * len(crops)
         levels = OrderedDict((str(index), maps[index].float()) for index in range(ROI_LEVELS))
         features = self.align(levels, list(regions), [size] * len(regions))
-        result: Tensor = self.image_branch(features).float()
+        with torch.autocast(features.device.type, enabled=False):  # cuDNN's LSTM would compute in float16
+            result: Tensor = self.image_branch(features)
         return result
 
     def embed_sequences(self, sequences: Tensor) -> Tensor:

@@ -2,10 +2,11 @@ r"""Trains every variant of the paper's ablations (Tables 4 and 5) on one equal 
 
     python -m model.training.ablations runs/ablations
 
-    python -m model.training.ablations runs/table5 --test DATA/svt DATA/str DATA/ctr --data DATA \
+    python -m model.training.ablations runs/table5 --test DATA/svt/test.xml DATA/str DATA/ctr --data DATA \
         --photo-sets synthtext.jsonl --imagenet resnet50.pth --device cuda --workers 8
-    python -m model.training.ablations runs/table4 --after runs/table5 --test DATA/svt DATA/str DATA/ctr \
-        --data DATA --photo-sets mlt.jsonl --recipe paper-tuning --device cuda --workers 8
+    python -m model.training.ablations runs/table4 --after runs/table5 --data DATA \
+        --test DATA/svt/test.xml DATA/str DATA/ctr --photo-sets mlt.jsonl --recipe paper-tuning \
+        --device cuda --workers 8
 
 The first command takes half an hour of one core: a narrow network learns from small pictures that the command
 draws, and is measured on others. The others are the paper's own experiments, for whoever has data and a GPU:
@@ -29,6 +30,7 @@ from rich.console import Console
 from rich.progress import track
 
 from model.encoder import Encoder
+from model.evaluation.dataset import read_dataset
 from model.evaluation.evaluate import evaluate
 from model.training import tiles, train
 from model.training.settings import parse
@@ -77,7 +79,7 @@ def folder_of(out: Path, variant: Variant, seed: int) -> Path:
 def run_variant(
     variant: Variant, seed: int, out: Path, options: Sequence[str], tests: Sequence[Path], side: int
 ) -> dict[str, Any]:
-    """Train and measure a variant, if that was not done before.
+    """Train a variant, and measure it, if that was not done before.
 
     Args:
         variant: What is trained.
@@ -88,28 +90,29 @@ def run_variant(
         side: Longer side of their photos in pixels.
 
     Returns:
-        `seed` and `mean_average_precision` by data set, in [0, 1], and that of every query.
+        The question, `seed` and `mean_average_precision` by data set, in [0, 1], and that of every query.
     """
     folder = folder_of(out, variant, seed)
-    path = folder / "result.json"
-    if not path.exists():
+    path, trained = folder / "result.json", folder / "model.safetensors"
+    question = {"tests": [str(test) for test in tests], "side": side}
+    known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    if known.get("question") != question:
         arguments = [*options, *variant.options, "--seed", str(seed), "--out", str(folder)]
         settings = parse(arguments)
-        train.main(arguments)
+        if not known:  # else it is trained, and only other things are asked
+            train.main(arguments)
         device = "cpu-torch" if settings.device == "cpu" else settings.device
-        encoder = Encoder(
-            folder / "model.safetensors", device=device, threads=settings.threads, longer_sides=(side,)
-        )
+        encoder = Encoder(trained, device=device, threads=settings.threads, longer_sides=(side,))
         found = {str(test): evaluate(encoder, test) for test in tests}
-        result = {
+        known = {
+            "question": question,
             "seed": seed,
             "mean_average_precision": {name: value.mean_average_precision for name, value in found.items()},
             "recall": {name: value.recall for name, value in found.items()},
             "average_precisions": {name: value.average_precisions for name, value in found.items()},
         }
-        path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-    loaded: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    return loaded
+        path.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
+    return known
 
 
 def table(results: dict[str, list[dict[str, Any]]]) -> str:
@@ -217,6 +220,8 @@ def run_all(given: argparse.Namespace, options: Sequence[str]) -> dict[str, list
             SMALL,
         )
         draw(data)
+    for test in tests:  # to find out after days that one cannot be read would be late
+        read_dataset(test)
     shared = ["--preset", "paper", "--data", str(data), *usual, *options]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in given.only}
     for seed in given.seeds:

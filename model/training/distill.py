@@ -53,6 +53,7 @@ class DistilledTask:
         parallel.refuse()
         self._settings = settings
         self._teacher = checkpoint.load(settings.teacher or checkpoint.DEFAULT_CHECKPOINT)
+        self._teacher.retriever.to(settings.device)
         if self._teacher.retriever.config.crop_height <= settings.crop_height:
             raise ValueError("the teacher reads no more rows than its pupil: --teacher names one that does")
         before = checkpoint.load(settings.init) if settings.init else self._teacher

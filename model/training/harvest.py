@@ -70,14 +70,14 @@ def harvest(encoder: Encoder | None, photos: Iterable[Photo], out: Path) -> Iter
     """Write the crops of photos; yields how many a photo gave."""
     (out / "images").mkdir(parents=True, exist_ok=True)
     with (out / "train.jsonl").open("w") as file:
-        for photo in photos:
+        for number, photo in enumerate(photos):
             pixels = photo.pixels()
             regions = regions_of(encoder, photo, pixels)
             for index, (quad, text) in enumerate(zip(regions.quads.numpy(), regions.texts, strict=True)):
                 part, corners = cut_out(pixels, quad)
                 if min(part.size) < 4:
                     continue
-                name = f"images/{Path(photo.name).stem}-{index}.png"
+                name = f"images/{number}-{index}.png"
                 part.save(out / name)
                 line = {"image": name, "width": part.width, "height": part.height, "text": text}
                 file.write(json.dumps(line | {"quad": corners.round(2).tolist()}) + "\n")

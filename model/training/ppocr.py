@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from model import checkpoint
@@ -28,9 +27,6 @@ CARD = {
     "min_score": 0.3,  # chosen on the validation photos
     "credit": "Trunks: PP-OCRv6 small, Baidu, from the wheel rapidocr 3.10.0",
     "licence": "Apache-2.0",
-    "data": "ICDAR 2015 train, 900 boxed photos of MLT 2017, words of IIIT5K, SVT and ICDAR 2015, synthetic",
-    "recipe": "75 min of proposals (focal, GIoU, angle, IoU), 13 min of similarity (Eq. 4), 2 CPU cores",
-    "figures": "80 validation photos of ICDAR 2015: mAP 85.1 %, recall 91.1 % at IoU 0.5, 70.8 % at 0.7",
 }
 READING_CONVOLUTIONS = 54  # those of the trunk; three more belong to the neck
 
@@ -160,13 +156,8 @@ def _classifier(source: OnnxWeights) -> tuple[Tensor, Tensor]:
     return weight, bias
 
 
-def build(proposals: Path | None = None, similarity: Path | None = None) -> Retriever:
-    """Return a network of preset `accurate` that starts from the published trunks.
-
-    Args:
-        proposals: Trained detection tensors: trunk, pyramid and head.
-        similarity: Trained tensors of the two branches.
-    """
+def build() -> Retriever:
+    """Return a network of preset `accurate` whose two trunks are the published ones; the rest is chance."""
     detection = OnnxWeights(model_file("PP-OCRv6_det_small.onnx"))
     reading = OnnxWeights(model_file("PP-OCRv6_rec_small.onnx"))
     published = published_characters(reading)
@@ -174,51 +165,15 @@ def build(proposals: Path | None = None, similarity: Path | None = None) -> Retr
     retriever = Retriever(RetrieverConfig(characters="".join(published[row] for row in rows)))
     fill_trunk(retriever.detector.trunk, detection, 54)
     fill_recognizer(retriever.recognizer, reading, rows)
-    if proposals is not None:
-        load_proposals(retriever, load_file(proposals))
-    if similarity is not None:
-        load_similarity(retriever, load_file(similarity))
     return retriever.eval()
-
-
-def load_proposals(retriever: Retriever, tensors: dict[str, Tensor]) -> None:
-    """Fill the detector from tensors named by their first trainer."""
-    names = {"lat": "pyramid.lateral", "sm": "pyramid.smooth", "cls_t": "head.score_tower"}
-    names |= {"reg_t": "head.shape_tower", "cls": "head.score", "iou": "head.overlap", "reg": "head.shape"}
-    state = retriever.detector.state_dict()
-    trunk = sorted(name for name in tensors if name.startswith("trunk.") and name.endswith("weight"))
-    retriever.detector.trunk.load_in_order(
-        [tensors[name].float() for name in trunk],
-        [tensors[name.replace("weight", "bias")].float() for name in trunk],
-    )
-    for name, tensor in tensors.items():
-        head, _, rest = name.partition(".")
-        if head == "scale":
-            state["head.scale"].copy_(tensor)
-        elif head != "trunk":
-            state[f"{names[head]}.{rest}"].copy_(tensor)
-
-
-def load_similarity(retriever: Retriever, tensors: dict[str, Tensor]) -> None:
-    """Fill the two branches from tensors named by their first trainer."""
-    names = {"e": "embedding", "l": "recurrent", "p": "project"}
-    state = retriever.state_dict()
-    for name, tensor in tensors.items():
-        branch, layer, rest = name.split(".")
-        middle = {"image": "convolution", "text": "pointwise"}[branch] if layer == "c" else names[layer]
-        state[f"{branch}_branch.{middle}.{rest}"].copy_(
-            tensor.view_as(state[f"{branch}_branch.{middle}.{rest}"])
-        )
 
 
 def main(arguments: list[str]) -> None:
     """Write a checkpoint from the command line."""
     parser = argparse.ArgumentParser(description="Start a network from the trunks of PP-OCRv6 small.")
     parser.add_argument("out", type=Path)
-    parser.add_argument("--proposals", type=Path)
-    parser.add_argument("--similarity", type=Path)
     options = parser.parse_args(arguments)
-    checkpoint.save(options.out, build(options.proposals, options.similarity), CARD)
+    checkpoint.save(options.out, build(), CARD)
 
 
 if __name__ == "__main__":

@@ -69,7 +69,8 @@ def seen(network: Retriever, pixels: Tensor, longer_side: int) -> SharedMaps:
     """
     height, width = pixels.shape[1:]
     rows, columns = transforms.fit(height, width, longer_side)
-    first, maps = network.detector.look(transforms.resize(pixels, rows, columns)[None].float())
+    picture = transforms.resize(pixels, rows, columns)[None].to(network.detector.mean.device)
+    first, maps = network.detector.look(picture.float())
     return SharedMaps(first[0], [level[0] for level in maps], torch.tensor([columns / width, rows / height]))
 
 

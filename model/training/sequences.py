@@ -13,7 +13,6 @@ from model.charset import Charset
 from model.evaluation.dataset import Photo
 from model.retriever import Retriever, RetrieverConfig
 from model.stages import Reading
-from model.training.optimizing import autocast
 from model.training.regions import Crops, Regions, cut, jittered, merge
 from model.training.settings import Settings
 from model.training.similarity import similarity_loss
@@ -81,17 +80,15 @@ def sequence_losses(
     """Return L_s over some of the sequences."""
     chosen = rng.integers(len(read.texts), size=settings.word_crops)
     texts = [read.texts[index] for index in chosen.tolist()]
-    with autocast(settings):
-        regions = retriever.embed_sequences(
-            read.features[torch.from_numpy(chosen)].to(settings.device).float()
-        )
-        loss = similarity_loss(
-            retriever,
-            regions,
-            texts,
-            rng,
-            pseudowords=settings.pseudowords,
-            pairs=settings.pairs,
-            beta=settings.beta,
-        )
-    return {"similarity": loss.float()}
+    # In float32: it is little, and cuDNN's LSTM would compute in float16.
+    regions = retriever.embed_sequences(read.features[torch.from_numpy(chosen)].to(settings.device).float())
+    loss = similarity_loss(
+        retriever,
+        regions,
+        texts,
+        rng,
+        pseudowords=settings.pseudowords,
+        pairs=settings.pairs,
+        beta=settings.beta,
+    )
+    return {"similarity": loss}

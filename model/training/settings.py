@@ -16,7 +16,7 @@ PATHS = ("data", "out", "init", "teacher", "imagenet")
 # Section 4.2 of the paper: pre-training on whole pictures, fine-tuning on random views.
 _PAPER: dict[str, Any] = {"preset": "paper", "beta": 1.0, "average": 1, "clip": 0.0}
 _PRETRAINING = {"learning_rate": 0.01, "batch": 64, "steps": 90_000, "augment": False}
-_TUNING = {"learning_rate": 0.001, "batch": 16, "steps": 80_000}
+_TUNING = {"learning_rate": 0.001, "batch": 16, "steps": 80_000, "pseudowords": False}
 DEFAULTS: dict[tuple[str, str], dict[str, Any]] = {
     ("paper", "paper"): {**_PAPER, **_PRETRAINING},
     ("paper", "paper-tuning"): {**_PAPER, **_TUNING},

@@ -53,6 +53,7 @@ from model.training.settings import Settings, parse
 logger = logging.getLogger(__name__)
 
 SAVE_SECONDS = 180
+OF_OTHER_WEIGHTS = ("figures", "recipe", "validation")  # in the card of the checkpoint that a run starts from
 
 
 class Task(Protocol):
@@ -223,7 +224,8 @@ def do_test(run: Run) -> dict[str, Any]:
     training = {
         key: str(value) if isinstance(value, Path) else value for key, value in asdict(settings).items()
     }
-    card = {**run.task.card, "revision": revision(), "steps": run.step, "training": training}
+    before = {key: value for key, value in run.task.card.items() if key not in OF_OTHER_WEIGHTS}
+    card = {**before, "revision": revision(), "steps": run.step, "training": training}
     checkpoint.save(path, network, card)
     photos = settings.data / settings.validation
     result: dict[str, Any] = {}

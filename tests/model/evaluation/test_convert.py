@@ -34,6 +34,22 @@ def test_photos_and_queries_are_written(ctr: Path, tmp_path: Path) -> None:
         convert(out, tmp_path / "again.jsonl", queries=queries)
 
 
+def test_latin_words_alone(tmp_path: Path) -> None:
+    texts = {"a": ["Café", "東京", "東京TOKYO", "24/7", "!"], "b": ["東京"], "c": ["Ελλάς"]}
+    entries = [
+        {"image": f"{name}.jpg", "words": [{"box": [0, 0, 9, 5], "text": text} for text in of_photo]}
+        for name, of_photo in texts.items()
+    ]
+    (tmp_path / "all.jsonl").write_text("\n".join(map(json.dumps, entries)))
+    assert convert(tmp_path / "all.jsonl", tmp_path / "latin.jsonl", latin=True) == 1
+    (photo,) = read_photos(tmp_path / "latin.jsonl")
+    assert [word.text for word in photo.words] == texts["a"]
+    assert photo.readable() == ["Café", "24/7"]
+    (tmp_path / "none.jsonl").write_text(json.dumps(entries[1]))
+    with pytest.raises(ValueError, match="no word in Latin letters"):
+        convert(tmp_path / "none.jsonl", tmp_path / "latin.jsonl", latin=True)
+
+
 def test_the_command_says_what_is_wrong(ctr: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "model.evaluation.convert"]
     done = subprocess.run([*command, ctr, tmp_path / "a.jsonl"], capture_output=True, text=True, check=False)

@@ -104,6 +104,15 @@ def test_chinese_words_of_two_characters_are_asked_for() -> None:
     assert sorted(choose_queries(None, photos, charset.fold)) == ["bar", "出口a", "咖啡"]
 
 
+def test_queries_are_folded_and_equal_ones_put_together() -> None:
+    photos = [Photo(name, Path(name), []) for name in ("a.jpg", "b.jpg")]
+    asked = {"Café": {"a.jpg"}, "cafe": {"b.jpg"}}
+    assert choose_queries(asked, photos, Charset().fold) == {"cafe": {"a.jpg", "b.jpg"}}
+    assert asked == {"Café": {"a.jpg"}, "cafe": {"b.jpg"}}
+    with pytest.raises(ValueError, match="no character"):
+        choose_queries({"!": {"a.jpg"}}, photos, Charset().fold)
+
+
 def test_without_proposals_photos_are_ranked_by_name(dataset: Path) -> None:
     result = measure(dataset, blind=True)
     assert result.average_precisions == {"bar": 1.0, "cafe": 1.0}  # a, b, c: luck of the names

@@ -67,6 +67,26 @@ def test_variants_are_trained_once_and_compared(tmp_path: Path, capsys: pytest.C
     main([str(out), *chosen, *FEW_STEPS])
     assert {path: path.stat().st_mtime_ns for path in written} == written
     assert capsys.readouterr().out == first
+    main([str(out), *chosen, "--side", "64", *FEW_STEPS])  # of drawn pictures the side is known
+    assert capsys.readouterr().out == first
+
+
+def test_another_question_is_measured_and_nothing_trained_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main([str(tmp_path / "drawn"), "--only", "baseline", *FEW_STEPS])
+    words = tmp_path / "drawn" / "words"
+    data = ["--data", str(words), "--photo-sets", "train.jsonl", "--side", "64", "--only", "baseline"]
+    out, tests = tmp_path / "runs", [words / "test.jsonl", words / "train.jsonl"]
+    main([str(out), *data, "--test", str(tests[0]), *FEW_STEPS])
+    (written,) = out.rglob("model.safetensors")
+    trained = written.stat().st_mtime_ns
+    main([str(out), *data, "--test", *map(str, tests), *FEW_STEPS])
+    assert written.stat().st_mtime_ns == trained
+    assert "train.jsonl" in capsys.readouterr().out
+    with pytest.raises(SystemExit):  # before anything is trained
+        main([str(tmp_path / "other"), *data, "--test", str(tmp_path / "nothing.jsonl"), *FEW_STEPS])
+    assert not list((tmp_path / "other").rglob("model.safetensors"))
 
 
 def test_a_second_stage_starts_from_the_first(tmp_path: Path) -> None:
