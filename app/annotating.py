@@ -67,7 +67,7 @@ def find_all(
         without = [word for word, region in zip(known, found, strict=True) if region is None]
         places = [Word(region.quad, region.box, region.text, False) for region in regions]
         yield Found(
-            Photo(photo.name, photo.path, places, (*without, *unknown)),
+            Photo(photo.name, photo.path, places, (*without, *unknown), photo.as_stored),
             pixels,
             [region.score for region in regions],
             [region.transcript for region in regions],

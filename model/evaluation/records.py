@@ -1,12 +1,24 @@
 """What a data set holds: photos, the words in them, and the words they are searched for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
+
+# EXIF orientation -> where x and y of the stored photo come to lie in the upright one: which of both is x,
+# and whether x and y of the result count from the other end.
+_TURNS = {
+    2: (0, True, False),
+    3: (0, True, True),
+    4: (0, False, True),
+    5: (1, False, False),
+    6: (1, True, False),
+    7: (1, True, True),
+    8: (1, False, True),
+}
 
 
 @dataclass(frozen=True)
@@ -45,21 +57,38 @@ class Photo:
         path: Its file.
         words: With their places.
         texts: Words that are in it, too, but nobody knows where.
+        as_stored: Whether places are in pixels of the photo as its file has it, and not of the upright one.
     """
 
     name: str
     path: Path
     words: Sequence[Word]
     texts: Sequence[str] = ()
+    as_stored: bool = False
 
     def pixels(self) -> NDArray[np.uint8]:
-        """Return the photo, uint8 RGB (H, W, 3), upright.
+        """Return the photo, uint8 RGB (H, W, 3), upright unless its places are those of the stored one.
 
         Raises:
             OSError: the file is missing or no picture.
         """
         with Image.open(self.path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+            shown = image if self.as_stored else ImageOps.exif_transpose(image)
+            return np.asarray(shown.convert("RGB"))
+
+    def upright(self) -> "Photo":
+        """Return it with places in pixels of the upright photo.
+
+        Raises:
+            OSError: the file is missing or no picture.
+        """
+        if not self.as_stored:
+            return self
+        with Image.open(self.path) as image:
+            turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+            size = np.array(image.size, np.float32)
+        words = [_turned(word, size, *turn) for word in self.words] if turn else self.words
+        return replace(self, words=words, as_stored=False)
 
     def readable(self) -> list[str]:
         """Return the texts of its readable words, with and without a place."""
@@ -72,6 +101,17 @@ class Dataset:
 
     photos: list[Photo]
     queries: list[str] | None = None
+
+
+def _turned(word: Word, size: NDArray[np.float32], x: int, from_right: bool, from_below: bool) -> Word:
+    """Return a word of a stored photo of a size (width, height) where it is in the upright one."""
+    order, other_end = [x, 1 - x], np.array([from_right, from_below])
+
+    def turned(points: NDArray[np.float32]) -> NDArray[np.float32]:
+        result: NDArray[np.float32] = np.where(other_end, size[order] - points[:, order], points[:, order])
+        return result
+
+    return replace(word, quad=turned(word.quad), box=hull(turned(word.box.reshape(2, 2))))
 
 
 def hull(points: NDArray[np.float32]) -> NDArray[np.float32]:

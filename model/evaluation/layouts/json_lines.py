@@ -75,8 +75,11 @@ def line_of(photo: Photo, folder: Path, scores: Sequence[float] | None = None) -
         photo: The photo.
         folder: In which the file is to lie.
         scores: How sure the places of the words are, if somebody wants to know.
+
+    Raises:
+        OSError: the photo would have to be looked at for its orientation, and cannot be read.
     """
-    words = [_entry(word) for word in photo.words]
+    words = [_entry(word) for word in photo.upright().words]
     if scores is not None:
         words = [entry | {"score": round(score, 4)} for entry, score in zip(words, scores, strict=True)]
     entry = {"image": Path(os.path.relpath(photo.path, folder)).as_posix(), "words": words}

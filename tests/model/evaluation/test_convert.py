@@ -34,6 +34,30 @@ def test_photos_and_queries_are_written(ctr: Path, tmp_path: Path) -> None:
         convert(out, tmp_path / "again.jsonl", queries=queries)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_places_on_stored_photos_become_those_of_upright_ones(tmp_path: Path, orientation: int) -> None:
+    folder = tmp_path / "mlt"
+    folder.mkdir()
+    stored = Image.new("RGB", (64, 32))
+    stored.paste((255, 0, 0), (8, 16, 40, 24))  # the word
+    exif = stored.getexif()
+    exif[0x0112] = orientation
+    stored.save(folder / "a.png", exif=exif)
+    (folder / "gt_a.txt").write_text("8,16,40,16,40,24,8,24,Latin,Stop\n")
+    out = tmp_path / "out.jsonl"
+    assert convert(folder, out, layout="mlt") == 1
+    before, after = read_photos(folder)[0], read_photos(out)[0]
+    assert before.pixels().shape == (32, 64, 3)
+    assert after.pixels().shape == ((32, 64, 3) if orientation < 5 else (64, 32, 3))
+    for photo in (before, after):
+        (word,) = photo.words
+        (x0, y0), (x1, y1) = word.quad.min(0).astype(int), word.quad.max(0).astype(int)
+        assert [x0, y0, x1, y1] == word.box.tolist()
+        red = photo.pixels()[..., 0] == 255
+        assert red[y0:y1, x0:x1].all()
+        assert red.sum() == (x1 - x0) * (y1 - y0)
+
+
 def test_latin_words_alone(tmp_path: Path) -> None:
     texts = {"a": ["Café", "東京", "東京TOKYO", "24/7", "!"], "b": ["東京"], "c": ["Ελλάς"]}
     entries = [
