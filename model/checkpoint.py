@@ -157,8 +157,3 @@ def _take_extras(tensors: dict[str, Tensor]) -> Extras:
         eight_bits[name.removeprefix(EIGHT_BITS)] = description, weights
     basis = tensors.pop(QUERY_BASIS, None)
     return Extras(eight_bits, None if basis is None else basis.float())
-
-
-def parameter_count(network: torch.nn.Module) -> int:
-    """Return the number of trained numbers of a network."""
-    return sum(parameter.numel() for parameter in network.parameters())

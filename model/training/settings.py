@@ -44,7 +44,8 @@ class Settings:
         preset: Which network.
         init: Checkpoint to start from; without one `accurate` takes the shipped one, `joint` and `distilled`
             their teacher, `paper` chance.
-        teacher: Checkpoint of `accurate` that `joint` and `distilled` learn from; the shipped one by default.
+        teacher: Checkpoint of `accurate` that `joint` and `distilled` learn from; for `joint` the shipped one
+            by default.
         teaching: Weight of what `joint` learns from it beside the truth.
         imagenet: Weights of torchvision's ResNet-50 to start `paper` from.
         width: Of a new network `paper`; 256 is the paper's.

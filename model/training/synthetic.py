@@ -23,9 +23,7 @@ from model.training.lettering import (
     Shadow,
     Sheet,
     Word,
-    homography,
     load_font,
-    project,
     rectangle,
 )
 
@@ -354,27 +352,3 @@ def render_scene(
         _add_block(rng, stage, taken, words, _pick(rng, fonts), charset)
     picture = degrade(rng, stage.image.convert("RGB"))
     return Scene(np.asarray(picture), stage.words)
-
-
-def render_word(rng: Rng, word: str, font: Path) -> Pixels:
-    """Return a crop with one word, uint8 RGB (H, W, 3): upright, with the loose edges of a detected box.
-
-    Raises:
-        ValueError: the font draws no ink for the word.
-    """
-    height = int(rng.integers(20, 72))
-    behind = _color(rng)
-    sheet = _block(rng, [[word]], load_font(font, height), behind)
-    if not sheet.words:
-        raise ValueError(f"{font.name} draws no ink for {word!r}")
-    box = sheet.image.size
-    corners = rectangle(0, 0, *box)
-    quad = corners + rng.normal(0, 0.03 * box[1], (4, 2))
-    ink = project(homography(corners, quad), sheet.words[0].quad)
-    edges = rng.uniform(-0.04, 0.2, (2, 2)) * height
-    low, high = ink.min(0) - edges[0], ink.max(0) + edges[1]
-    width, depth = (int(value) for value in np.maximum(8, high - low))
-    surface = _pick(rng, SURFACES)
-    stage = Sheet.of(surface(rng, width, depth, behind))
-    stage.mount(sheet, quad - low)
-    return np.asarray(degrade(rng, stage.image.convert("RGB")))

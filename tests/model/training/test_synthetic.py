@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from model.training import synthetic
-from model.training.synthetic import load_words, render_scene, render_word, sample_word
+from model.training.synthetic import load_words, render_scene, sample_word
 
 WORDS = ["coffee", "Museum", "hotel", "street", "garden", "o'clock"]
 
@@ -106,20 +106,3 @@ def test_word_lists_are_read_in_order_without_repetition(tmp_path: Path) -> None
     (tmp_path / "b.txt").write_text("hotel\n exit \n", "utf-8")
     assert load_words([tmp_path / "a.txt", tmp_path / "b.txt"]) == ["café", "hotel", "exit"]
     assert load_words([]) == []
-
-
-@pytest.mark.parametrize("word", ["museum", "i", "4:30pm", "a-very-long-compound-word"])
-def test_word_crops_repeat_by_seed_and_fit_the_word(font_file: Path, word: str) -> None:
-    first, second = (render_word(np.random.default_rng(4), word, font_file) for _ in range(2))
-    np.testing.assert_array_equal(first, second)
-    assert first.dtype == np.uint8
-    assert first.ndim == 3
-    assert first.shape[2] == 3
-    assert min(first.shape[:2]) >= 8
-    # Longer than high, as the word is.
-    assert first.shape[1] > first.shape[0] or len(word) < 3
-
-
-def test_word_crop_of_blank_is_refused(font_file: Path) -> None:
-    with pytest.raises(ValueError, match="draws no ink"):
-        render_word(np.random.default_rng(0), " ", font_file)
