@@ -30,15 +30,16 @@ def reporting_full_disk() -> Iterator[None]:
 class BlobStore:
     """Files under one folder: `photos/ab/cd/<sha256>`, `thumbnails/ab/cd/<sha256>.jpg`, `tmp/`.
 
-    In `database` stands the id of the database that has their rows, once `sweep` has noted it. A file
-    appears under its name only when all of it is on disk. Methods that take a sha256 raise ValueError unless
-    it is 64 lower-case hex digits, so that no name from outside becomes a path.
+    Beside the folder, in `<its name>.database`, stands the id of the database that has their rows, once
+    `sweep` has noted it. A file appears under its name only when all of it is on disk. Methods that take a
+    sha256 raise ValueError unless it is 64 lower-case hex digits, so that no name from outside becomes a
+    path.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._photos, self._thumbnails, self._tmp = (root / name for name in ("photos", "thumbnails", "tmp"))
-        self._database = root / "database"
+        self._database = root.with_name(f"{root.name}.database")
         with reporting_full_disk():
             for folder in (self._photos, self._thumbnails, self._tmp):
                 folder.mkdir(parents=True, exist_ok=True)
