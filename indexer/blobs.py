@@ -129,8 +129,9 @@ class BlobStore:
         for folder in (self._photos, self._thumbnails):
             for path in folder.glob("*/*/*"):
                 if _is_sha256(path.stem) and _is_older(path, newest):
-                    known += path.stem in needed
-                    if path.stem not in needed:
+                    if path.stem in needed:
+                        known += 1
+                    else:
                         orphans.append(path)
         if not self._is_of(database_id, mostly_known=known >= len(orphans)):
             log.warning(
@@ -153,10 +154,12 @@ class BlobStore:
             return self._database.read_text().strip() == database_id
         except FileNotFoundError:
             if mostly_known:
-                temporary = self.temporary()
-                temporary.write_text(database_id + "\n")
-                _fsync(temporary)
-                temporary.replace(self._database)
+                # Not of `temporary`: the photos may have a file system of their own.
+                part = self._database.with_name(f"{self._database.name}.{uuid.uuid4().hex}")
+                with reporting_full_disk():
+                    part.write_text(database_id + "\n")
+                    _fsync(part)
+                part.replace(self._database)
             return mostly_known
 
 
