@@ -17,11 +17,13 @@ from indexer.ranking import Embeddings, Scores
 from indexer.segment import Ids
 from model import calibration
 
+LONGEST = 64  # letters of a query whose beginnings count: nobody types more at a time
+
 
 def beginnings(query: Query) -> list[Query]:
-    """Return the shorter queries with which one of plain words begins; none for any other."""
+    """Return the shorter queries with which one of plain words begins; none for a long one or any other."""
     words = query.words
-    if query.excluded or len(words) > len(query.terms):
+    if query.excluded or len(words) > len(query.terms) or sum(map(len, words)) > LONGEST:
         return []
     shorter = [
         (*words[:place], word[: end + 1]) for place, word in enumerate(words) for end in range(len(word))

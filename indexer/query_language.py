@@ -14,6 +14,7 @@ from indexer.folding import fold
 from model.charset import Charset
 
 MAX_WORDS, MAX_WORDS_TOGETHER = 16, 100  # in one query, and in all that are asked at once
+MAX_LETTERS = 200  # of a query's words, folded: `㎯` makes five
 _QUOTES = str.maketrans(dict.fromkeys("“”„‟«»＂", '"'))
 _PART = re.compile(r'(-?)(?:"([^"]*)(?:"|$)|(\S+))')
 _PUNCTUATION = "PZCM"  # Unicode's categories: punctuation, spaces, control characters, accents
@@ -56,21 +57,24 @@ def parse(text: str, charset: Charset) -> Query:
         charset: Characters that the network knows.
 
     Raises:
-        InvalidQuery: It has no word to look for, or more words than 16.
+        InvalidQuery: It has no word to look for, or more words than 16, or letters than 200.
     """
     terms: list[Term] = []
     excluded: list[Term] = []
     for minus, quoted, plain in _PART.findall(text.translate(_QUOTES)):
-        words = [fold(word) for word in (plain or quoted).split()]
-        if known := tuple(word for word in words if charset.fold(word)):
+        folded = map(fold, (plain or quoted).split())
+        if known := tuple(word for word in folded if charset.fold(word)):
             (excluded if minus else terms).append(Term(known))
     if not terms:
         hint = f"of {charset.listed()}, or of their capitals and accented forms"
         if excluded:
             raise InvalidQuery(f"a query needs a word to look for beside those to leave out: a letter {hint}")
         raise InvalidQuery(f"a query needs a letter or a digit {hint}")
-    if sum(len(term.words) for term in [*terms, *excluded]) > MAX_WORDS:
+    words = [word for term in [*terms, *excluded] for word in term.words]
+    if len(words) > MAX_WORDS:
         raise InvalidQuery(f"a query may have {MAX_WORDS} words at most")
+    if sum(map(len, words)) > MAX_LETTERS:
+        raise InvalidQuery(f"the words of a query may have {MAX_LETTERS} letters at most")
     return Query(text, tuple(terms), tuple(excluded), _unknown(text, charset))
 
 

@@ -27,6 +27,7 @@ __all__ = ["DEFAULT_CHECKPOINT", "Encoder", "Proposals"]
 
 DEFAULT_CHECKPOINT = checkpoint.DEFAULT_CHECKPOINT
 WORD_PADDING = 16  # words are padded to multiples of so many characters: new shapes take a network longer
+WORD_BATCH = 64  # of many words: others may be waiting to have one encoded
 
 
 class PhotoSide(Protocol):
@@ -127,8 +128,10 @@ class Encoder:
         Raises:
             ValueError: a word has no character that the network knows.
         """
-        if not words:
-            return np.empty((0, self.dimension), np.float32)
+        parts = [words[start : start + WORD_BATCH] for start in range(0, len(words), WORD_BATCH)]
+        return np.concatenate([np.empty((0, self.dimension), np.float32), *map(self._encode_words, parts)])
+
+    def _encode_words(self, words: Sequence[str]) -> NDArray[np.float32]:
         characters = [self.charset.encode(word) for word in words]
         numbers, stretch = stretch_words(characters, self.config.steps, WORD_PADDING)
         with self._text_lock:

@@ -79,6 +79,8 @@ def test_characters_that_the_network_does_not_know_are_named(text: str, ignored:
         ("a " * (MAX_WORDS + 1), "16 words at most"),
         ("a -" + "b " * MAX_WORDS, "16 words at most"),
         ('"' + "a " * 50, "16 words at most"),
+        ("a" * 201, "200 letters at most"),
+        ("a -" + "㎯" * 40, "200 letters at most"),
     ],
 )
 def test_what_cannot_be_searched_for_is_refused_with_a_reason(text: str, reason: str) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from indexer.beginnings import beginnings, found_by_all, texts_of
+from indexer.beginnings import LONGEST, beginnings, found_by_all, texts_of
 from indexer.database import session_scope
 from indexer.query_language import Query, parse
 from model.charset import Charset
@@ -18,7 +18,7 @@ def test_a_query_begins_letter_by_letter_and_word_by_word() -> None:
     assert beginnings(query("a")) == []
 
 
-@pytest.mark.parametrize("text", ['"tea to"', "tea -to"])
+@pytest.mark.parametrize("text", ['"tea to"', "tea -to", "a" * (LONGEST + 1), "ab " + "㎯" * 13])
 def test_what_is_no_plain_word_has_no_beginnings(text: str) -> None:
     assert beginnings(query(text)) == []
 

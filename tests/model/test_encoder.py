@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from model.encoder import Encoder, Proposals
+from model.encoder import WORD_BATCH, Encoder, Proposals
 from model.reranking import log_likelihoods
 
 
@@ -171,5 +171,7 @@ def test_no_words_and_unknown_words(encoder: Encoder) -> None:
 
 
 def test_one_word_is_encoded_as_among_many(encoder: Encoder) -> None:
+    words = ["a", *(f"n{number}" for number in range(2 * WORD_BATCH)), "24", "internationalisation"]
+    assert np.allclose(encoder.encode_texts(words)[-2:], encoder.encode_texts(words[-2:]), atol=1e-4)
     many = encoder.encode_texts(["a", "internationalisation", "24"])
     assert np.allclose(many[2], encoder.encode_texts(["24"])[0], atol=1e-4)
