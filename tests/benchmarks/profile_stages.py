@@ -13,8 +13,8 @@ import os
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -72,6 +72,17 @@ class StopWatch:
         """Time every call of a module's or an object's function, as long as the stack lives."""
         stack.enter_context(mock.patch.object(owner, function, self.timed(stage, getattr(owner, function))))
 
+    def wrap_entering(self, stack: ExitStack, owner: Any, function: str, stage: str) -> None:
+        """Time the work of a function that returns a context: that of entering it."""
+        make = getattr(owner, function)
+
+        @contextmanager
+        def context(*args: Any) -> Iterator[Any]:
+            with ExitStack() as inner:
+                yield self.timed(stage, inner.enter_context)(make(*args))
+
+        stack.enter_context(mock.patch.object(owner, function, context))
+
 
 def _now() -> Seconds:
     return np.array([time.perf_counter(), time.process_time()])
@@ -110,7 +121,7 @@ def _watch(watch: StopWatch, stack: ExitStack, sandbox: Sandbox, encoder: Encode
     photos = encoder._photos
     assert isinstance(photos, finder.Finder)
     watch.wrap(stack, photos, "_find", "detect: resize, select")
-    watch.wrap(stack, photos.parts, "detect", "detect: network")
+    watch.wrap_entering(stack, photos.parts.detect, "lend", "detect: network")
     watch.wrap(stack, finder, "_corners", "second look: sample")
     watch.wrap(stack, photos.parts, "look", "second look: network")
     watch.wrap(stack, photos.parts, "read", "read: network")
