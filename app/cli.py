@@ -373,7 +373,9 @@ def main() -> None:
         error = exc.errors()[0]
         reason = error["msg"].removeprefix("Value error, ")
         _fail(f"GLYPHSEEK_{str(error['loc'][0]).upper()}: {reason}")
-    except (GlyphseekError, ValueError, OSError) as exc:
+    except GlyphseekError as exc:
+        _fail(exc.in_full)
+    except (ValueError, OSError) as exc:
         _fail(str(exc))
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)

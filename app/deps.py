@@ -85,7 +85,9 @@ class Service:
                     return
                 log.warning("the tables are not those of this version: run `glyphseek migrate`")
             except GlyphseekError as exc:
-                log.warning("waiting for the database: %s", exc, extra={"action": "start"})
+                log.warning("waiting for the database: %s", exc.in_full, extra={"action": "start"})
+            except Exception:  # nobody else would start it: the next look may succeed
+                log.exception("cannot start on this database", extra={"action": "start"})
             self.stopping.wait(RETRY_SECONDS)
 
     def end(self) -> None:

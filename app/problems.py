@@ -15,6 +15,7 @@ from starlette.types import Message, Receive, Scope, Send
 from app.schemas import Problem
 from indexer.errors import (
     Conflict,
+    DatabaseRefuses,
     DatabaseUnavailable,
     GlyphseekError,
     ImageRejected,
@@ -80,6 +81,8 @@ def install(app: FastAPI) -> None:
 def _known(request: Request, exc: Exception) -> JSONResponse:
     if isinstance(exc, RequestError):
         return problem(exc.status, str(exc), **exc.extra)
+    if isinstance(exc, DatabaseRefuses):
+        log.error("%s", exc.in_full, extra={"action": "request", "path": request.url.path})
     for kind, status in _STATUS.items():
         if isinstance(exc, kind):
             return problem(status, str(exc))
@@ -166,13 +169,14 @@ class KnownHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 421 or 403."""
-        if scope["type"] == "http" and "*" not in self._hosts:
+        if scope["type"] == "http":
             hosts = [value for name, value in scope["headers"] if name == b"host"]
             origin = dict(scope["headers"]).get(b"origin")
-            if len(hosts) != 1 or _host_name(hosts[0]) not in self._hosts:
+            known = "*" in self._hosts or (len(hosts) == 1 and _host_name(hosts[0]) in self._hosts)
+            if not known:
                 await problem(421, "this service does not go by that host name")(scope, receive, send)
                 return
-            foreign = origin and origin.partition(b"://")[2].lower() != hosts[0].lower()
+            foreign = origin and [origin.partition(b"://")[2].lower()] != [host.lower() for host in hosts]
             if foreign and scope["method"] not in ("GET", "HEAD", "OPTIONS"):
                 detail = (
                     "pages of other hosts and ports may not write here; proxies must keep the Host header"

@@ -15,7 +15,7 @@ LOCK_NAME = "serve.lock"  # in the data folder of `glyphseek serve`
 class Settings(BaseSettings):
     """What can be set, each by an environment variable GLYPHSEEK_<NAME>."""
 
-    model_config = SettingsConfigDict(env_prefix="GLYPHSEEK_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="GLYPHSEEK_", extra="ignore", env_ignore_empty=True)
 
     data_dir: Path = Field(
         Path("var"), description="Embedded database, photos, index snapshot, converted networks."
@@ -24,7 +24,7 @@ class Settings(BaseSettings):
         None, description="Postgres (>= 15) to use; without it `serve` starts its own in the data folder."
     )
     host: str = Field("127.0.0.1", description="Address to listen on.")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on.")
+    port: int = Field(8000, ge=1, le=65535, description="Port to listen on.")
     allowed_hosts: Annotated[tuple[str, ...], CommaSeparated] = Field(
         ("localhost", "127.0.0.1", "::1"),
         description="Host names the service answers to, separated by commas; `*` for any.",
@@ -75,6 +75,14 @@ class Settings(BaseSettings):
             if isinstance(value, str)
             else value
         )
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if "/" in host or "[" in host or host.count(":") == 1:
+                raise ValueError(f"{host} must be a name or address alone, without http://, port or brackets")
+        return value
 
     @field_validator("checkpoint", mode="before")
     @classmethod

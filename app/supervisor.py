@@ -17,7 +17,7 @@ from app.settings import LOCK_NAME, Settings
 from indexer import watchdog
 from indexer.database import migrate
 from indexer.embedded import EmbeddedPostgres
-from indexer.errors import DatabaseUnavailable, GlyphseekError
+from indexer.errors import DatabaseRefuses, DatabaseUnavailable, GlyphseekError
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Supervisor:
     @property
     def url(self) -> str:
         """Where the service will answer."""
-        host = "127.0.0.1" if self.settings.host in ("0.0.0.0", "::") else self.settings.host
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.settings.host, self.settings.host)
         return (
             f"http://[{host}]:{self.settings.port}" if ":" in host else f"http://{host}:{self.settings.port}"
         )
@@ -171,8 +171,10 @@ def _migrate(url: str) -> None:
         try:
             migrate(url)
             return
-        except DatabaseUnavailable:
+        except DatabaseRefuses:
+            raise
+        except DatabaseUnavailable as exc:
             if time.monotonic() > deadline:
                 raise
-            log.info("waiting for the database", extra={"action": "migrate"})
+            log.info("waiting for the database: %s", exc.in_full, extra={"action": "migrate"})
             time.sleep(1)

@@ -14,6 +14,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import URL, event, func, make_url, select
 from sqlalchemy import Engine as Engine  # for those who may not import sqlalchemy
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -21,10 +22,12 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session as Session
 
 import indexer
-from indexer.errors import DatabaseUnavailable, StorageFull
+from indexer.errors import DatabaseRefuses, DatabaseUnavailable, StorageFull
 
 log = logging.getLogger(__name__)
 
+# What only somebody with more rights can change, or what passes when a stand-by takes over.
+_REFUSALS = psycopg.errors.InsufficientPrivilege | psycopg.errors.ReadOnlySqlTransaction
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_MS = 60_000
 # A server that lives ends a statement itself, and says so, before this.
@@ -41,8 +44,10 @@ def database_url(url: str | URL) -> URL:
     """
     try:
         parsed = make_url(url)
-    except sqlalchemy.exc.ArgumentError as exc:
-        raise ValueError("the database URL cannot be read") from exc
+    except (sqlalchemy.exc.ArgumentError, ValueError):  # of a port that is no number; it may be the password
+        raise ValueError(
+            "the database URL cannot be read; @, : and / in a password are written %40, %3A and %2F"
+        ) from None
     if parsed.drivername.split("+")[0] not in ("postgres", "postgresql"):
         raise ValueError(f"the database URL must begin with postgresql://, not {parsed.drivername}://")
     return parsed.set(drivername="postgresql+psycopg")
@@ -108,6 +113,7 @@ def driver_errors() -> Iterator[None]:
     try:
         yield
     except DBAPIError as exc:
+        reason = str(exc.orig).partition("\n")[0]
         if isinstance(exc.orig, psycopg.errors.DiskFull):
             raise StorageFull(
                 "the disk of the database is full; free some space there and try again"
@@ -117,7 +123,9 @@ def driver_errors() -> Iterator[None]:
                 "the tables of the database are not those of this version; run `glyphseek migrate`"
             ) from exc
         if exc.connection_invalidated or isinstance(exc, OperationalError | InterfaceError):
-            raise DatabaseUnavailable from exc
+            raise DatabaseUnavailable(reason=reason) from exc
+        if exc.statement is None or isinstance(exc.orig, _REFUSALS):  # None: it happened on connecting
+            raise DatabaseRefuses(reason=reason) from exc
         raise
     except PoolTimeout as exc:
         raise DatabaseUnavailable from exc
@@ -177,6 +185,7 @@ def migrate(url: str | URL) -> None:
 
     Raises:
         DatabaseUnavailable: Postgres cannot be reached.
+        DatabaseRefuses: This user may not make tables, or they are of a newer version.
     """
     # Without a statement timeout: a migration of a big table may take long.
     engine = sqlalchemy.create_engine(
@@ -187,6 +196,12 @@ def migrate(url: str | URL) -> None:
         with driver_errors(), engine.begin() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+    except CommandError as exc:
+        raise DatabaseRefuses(
+            "the tables of the database are of another version of glyphseek, perhaps a newer one; "
+            "install that one again",
+            reason=str(exc),
+        ) from exc
     finally:
         engine.dispose()
 

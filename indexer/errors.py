@@ -4,8 +4,20 @@
 class GlyphseekError(Exception):
     """Something went wrong in glyphseek."""
 
-    def __init__(self, message: str | None = None) -> None:
+    def __init__(self, message: str | None = None, *, reason: str = "") -> None:
+        """Say what went wrong.
+
+        Args:
+            message: For everybody.
+            reason: For who runs the service: it may name users and addresses.
+        """
         super().__init__(message or (type(self).__doc__ or "").strip())
+        self.reason = reason
+
+    @property
+    def in_full(self) -> str:
+        """The message, and the reason if there is one."""
+        return f"{self} ({self.reason})" if self.reason else str(self)
 
 
 class ImageRejected(GlyphseekError):
@@ -30,6 +42,10 @@ class StorageFull(GlyphseekError):
 
 class DatabaseUnavailable(GlyphseekError):
     """The database does not answer; try again in a moment."""
+
+
+class DatabaseRefuses(DatabaseUnavailable):
+    """The database refuses what the service asks of it; whoever runs it finds the reason in its log."""
 
 
 class NotReady(GlyphseekError):

@@ -111,7 +111,7 @@ def _keep_leases(engine: Engine, owner: str, lease_seconds: float, ended: thread
             with session_scope(engine) as session:
                 queue.renew(session, owner=owner, lease_seconds=lease_seconds)
         except GlyphseekError as exc:
-            log.warning("leases not renewed: %s", exc, extra={"action": "renew"})
+            log.warning("leases not renewed: %s", exc.in_full, extra={"action": "renew"})
 
 
 @dataclass
@@ -145,7 +145,7 @@ class _Worker:
                 self.take_over()
                 self.tidy()
             except (DatabaseUnavailable, StorageFull) as exc:
-                log.warning("cannot work: %s", exc, extra={"action": "work"})
+                log.warning("cannot work: %s", exc.in_full, extra={"action": "work"})
                 self.registered = False  # also releases what is still claimed
                 self.stop.wait(poll_seconds)
 

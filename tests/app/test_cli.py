@@ -84,6 +84,9 @@ def test_a_mistake_is_one_line_and_status_2(run: Run, arguments: list[str], part
         ("device", "tpu", "auto"),
         ("database_url", "mysql://me:secret@host/x", "postgresql://"),  # no Postgres
         ("database_url", "nonsense", "database URL"),
+        ("database_url", "postgresql://me:secret/x", "%40"),  # a port that is no number
+        ("database_url", "postgresql://me:se@cr:secret@host/x", "%40"),
+        ("allowed_hosts", "http://localhost", "without http"),
         ("longer_sides", "1", "64"),
     ],
 )
@@ -110,7 +113,17 @@ def test_a_file_that_is_no_checkpoint_is_one_line_too(run: Run, command: str) ->
 def test_a_database_that_does_not_answer(run: Run) -> None:
     status, _, err = run("migrate", database_url="postgresql://127.0.0.1:1/x")
     assert status == 2
-    assert err == "glyphseek: The database does not answer; try again in a moment.\n"
+    assert err.startswith("glyphseek: The database does not answer; try again in a moment. (")
+    assert "refused" in err
+    assert err.count("\n") == 1
+
+
+def test_a_database_that_refuses(run: Run, empty_database_url: str) -> None:
+    status, _, err = run("migrate", database_url=f"{empty_database_url}&ssl=true")
+    assert status == 2
+    assert err.startswith("glyphseek: The database refuses what the service asks of it")
+    assert 'invalid connection option "ssl"' in err
+    assert err.count("\n") == 1
 
 
 def test_migrate_makes_the_tables(run: Run, empty_database_url: str) -> None:

@@ -8,7 +8,8 @@ from app import deps
 from app.deps import make_service
 from app.main import create_app
 from app.settings import Settings
-from indexer.database import migrate
+from indexer.database import Engine, MigrationState, migrate
+from indexer.errors import DatabaseRefuses
 from tests.app.conftest import spell, upload
 from tests.integration.conftest import RandomEncoder
 
@@ -33,6 +34,27 @@ def test_it_waits_for_the_tables(tmp_path: Path, empty_database_url: str) -> Non
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert client.get("/search?q=a").json()["total"] == 0
+
+
+def test_it_goes_on_looking_whatever_the_database_says(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = [RuntimeError("a surprise"), DatabaseRefuses(reason="permission denied")]
+    look = deps.migration_state
+
+    def refuse(engine: Engine) -> MigrationState:
+        if errors:
+            raise errors.pop(0)
+        return look(engine)
+
+    monkeypatch.setattr(deps, "migration_state", refuse)
+    monkeypatch.setattr(deps, "RETRY_SECONDS", 0.05)
+    with TestClient(create_app(settings, RandomEncoder()), base_url="http://localhost") as client:
+        deadline = time.monotonic() + 10
+        while client.get("/readyz").status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert not errors
 
 
 def test_the_index_is_saved_at_the_end(settings: Settings) -> None:

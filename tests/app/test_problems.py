@@ -1,6 +1,10 @@
 import pytest
 from fastapi.testclient import TestClient
 
+from app.main import create_app
+from app.settings import Settings
+from tests.integration.conftest import RandomEncoder
+
 PROBLEM = "application/problem+json"
 
 
@@ -64,6 +68,15 @@ def test_only_known_host_names_are_answered(client: TestClient, host: str, statu
     assert answer.status_code == status
     if status != 200:
         assert answer.headers["content-type"] == PROBLEM
+
+
+def test_any_host_name_is_answered_if_told_so_but_no_foreign_page_writes(settings: Settings) -> None:
+    settings = settings.model_copy(update={"allowed_hosts": ("*",)})
+    with TestClient(create_app(settings, RandomEncoder()), base_url="http://photos.example") as client:
+        assert client.get("/livez").status_code == 200
+        for origin, status in (("http://photos.example", 404), ("https://evil.example", 403)):
+            headers = {"Origin": origin}
+            assert client.post("/images/1/retry", headers=headers).status_code == status
 
 
 @pytest.mark.parametrize(

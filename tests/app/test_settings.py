@@ -32,6 +32,12 @@ def test_a_shipped_checkpoint_is_chosen_by_its_name(monkeypatch: pytest.MonkeyPa
     assert Settings().checkpoint == own
 
 
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_an_empty_variable_is_as_none(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"GLYPHSEEK_{name.upper()}", "")
+    assert Settings() == Settings.model_construct()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -39,7 +45,10 @@ def test_a_shipped_checkpoint_is_chosen_by_its_name(monkeypatch: pytest.MonkeyPa
         ("PORT", "x"),
         ("PORT", "70000"),
         ("LONGER_SIDES", "10"),  # no word could be seen
-        ("LONGER_SIDES", ""),
+        ("PORT", "0"),  # nobody would know where it listens
+        ("ALLOWED_HOSTS", "localhost,https://photos.example.org"),
+        ("ALLOWED_HOSTS", "photos.example.org:8443"),
+        ("ALLOWED_HOSTS", "[::1]"),
         ("THREADS", "0"),
         ("LOG_LEVEL", "LOUD"),
     ],

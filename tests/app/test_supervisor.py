@@ -130,7 +130,7 @@ def test_a_database_of_somebody_else_gets_some_time(
     [
         ("127.0.0.1", "http://127.0.0.1:80"),
         ("0.0.0.0", "http://127.0.0.1:80"),  # listens everywhere; this is how to reach it
-        ("::", "http://127.0.0.1:80"),
+        ("::", "http://[::1]:80"),  # IPv6 alone
         ("::1", "http://[::1]:80"),
         ("photos.example", "http://photos.example:80"),
     ],

@@ -23,6 +23,8 @@ def test_url_gets_our_driver(url: str) -> None:
         "",  # set, but empty
         "mysql://me:secret@host/photos",
         "secret",
+        "postgresql://me:secret/photos",  # no number where the port would stand
+        "postgresql://me:pass:secret@word@host:/x:y@z:secret/photos",
     ],
 )
 def test_other_url_is_refused_without_showing_it(url: str) -> None:

@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Engine, func, make_url, select, text
 
 from indexer import database, tables
-from indexer.errors import DatabaseUnavailable, StorageFull
+from indexer.errors import DatabaseRefuses, DatabaseUnavailable, StorageFull
 from indexer.tables import Collection
 
 ROOT = Path(database.__file__).parent.parent
@@ -112,6 +112,25 @@ def test_unreachable_database_is_reported_as_such(tmp_path: Path) -> None:
         database.migration_state(engine)
     with pytest.raises(DatabaseUnavailable):
         database.migrate(engine.url)
+
+
+def test_what_the_database_refuses_is_said_to_who_runs_it(engine: Engine) -> None:
+    writing = text("SET TRANSACTION READ ONLY; DELETE FROM images")
+    with pytest.raises(DatabaseRefuses) as refused, database.session_scope(engine) as session:
+        session.execute(writing)
+    assert "read-only" in refused.value.in_full
+    assert "read-only" not in str(refused.value)
+
+
+def test_tables_of_a_newer_version_are_left_alone(empty_database_url: str) -> None:
+    database.migrate(empty_database_url)
+    engine = database.create_engine(empty_database_url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(DatabaseRefuses, match="another version of glyphseek"):
+        database.migrate(empty_database_url)
+    assert not database.migration_state(engine).up_to_date
+    engine.dispose()
 
 
 def _cut(engine: Engine, query: str) -> None:
