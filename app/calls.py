@@ -75,12 +75,21 @@ class ZipEntry:
             raise GlyphseekError(f"{self.archive.filename} cannot be unpacked: {exc}") from exc
 
 
+def printable(text: str) -> str:
+    """Return a text without what stands for bytes of no encoding in the names of files."""
+    return text.encode(errors="replace").decode()
+
+
 @dataclass(frozen=True)
 class Photo:
     """A photo to upload: its name, and its bytes or the file that holds them."""
 
     name: str
     content: bytes | Path | ZipEntry
+
+    def __post_init__(self) -> None:
+        """Make the name one that can be sent: files of old disks may have others."""
+        object.__setattr__(self, "name", printable(self.name))
 
     @property
     def size_bytes(self) -> int:

@@ -50,6 +50,7 @@ UsageError: Any = typer.BadParameter.__bases__[0]
 GALLERY = Path(__file__).parent / "gallery"
 DEMO_WORDS = ("coffee", "hotel")
 START_SECONDS = 120.0
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 EXPORT_FORMATS = {".csv": "csv", ".json": "coco"}  # by the ending of the file
 
 cli.add_typer(cli_collections.cli, name="collections")
@@ -61,7 +62,8 @@ def serve() -> None:
     settings = _start("serve")
     from app.supervisor import Supervisor
 
-    with _until_signal() as stop, Supervisor(settings) as supervisor:
+    _end_at_signal()
+    with Supervisor(settings) as supervisor, _until_signal() as stop:
         announce = threading.Thread(target=_announce, args=(supervisor.url, stop), daemon=True)
         announce.start()
         supervisor.run(stop)
@@ -158,13 +160,15 @@ def ingest(
     for path in in_buckets:
         addresses += buckets.find(path)
     files = [path for path in paths or [] if path not in in_buckets]
-    photos = find_photos(files)
-    if files and not photos:
+    errors: list[OSError] = []
+    photos = find_photos(files, errors.append)
+    if files and not (photos or errors):
         raise GlyphseekError("there are no photos in these folders")
     with connect(url) as client:
         with showing_progress() as update:
             report = send(client, photos, collection=collection, progress=update)
             report += ingest_urls(client, addresses, collection=collection, progress=update)
+        report.refused += [(str(error.filename), f"it cannot be read: {error.strerror}") for error in errors]
         show_report(report)
     if report.refused:
         raise typer.Exit(1)
@@ -282,16 +286,17 @@ def demo(
         settings = settings.model_copy(update={"log_level": "WARNING"})
     from app.supervisor import Supervisor
 
-    with _until_signal() as stop, Supervisor(settings) as supervisor:
+    _end_at_signal()
+    with Supervisor(settings) as supervisor:
+        stop = threading.Event()
         keeper = threading.Thread(target=supervisor.run, args=(stop,), daemon=True)
         keeper.start()
         try:
             _await_ready(supervisor.url, stop)
-            if not stop.is_set():
-                _demonstrate(supervisor.url, sheet_path)
-                out.print(f"\nglyphseek is at {supervisor.url} (Ctrl-C stops it)" if stay else "")
-            while stay and not stop.wait(0.5):
-                pass
+            _demonstrate(supervisor.url, sheet_path)
+            out.print(f"\nglyphseek is at {supervisor.url} (Ctrl-C stops it)" if stay else "")
+            while stay:
+                time.sleep(0.5)
         finally:
             stop.set()
             keeper.join()
@@ -332,11 +337,23 @@ def _start(process: str) -> Settings:
     return settings
 
 
+def _end_at_signal() -> None:
+    """Have SIGTERM and Ctrl-C end what is being done, wherever it waits; a second one changes nothing."""
+
+    def end(*_: object) -> None:
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+        sys.exit(0)
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, end)
+
+
 @contextmanager
 def _until_signal() -> Iterator[threading.Event]:
     """Yield an event that SIGTERM and Ctrl-C set; a second Ctrl-C changes nothing."""
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: stop.set())
     yield stop
 
@@ -365,6 +382,7 @@ def _await_ready(url: str, stop: threading.Event) -> None:
 
 def main() -> None:
     """Run a command; errors are one line and exit code 2."""
+    sys.stdout.reconfigure(errors="replace")  # type: ignore[union-attr]  # names of files may be in no encoding
     try:
         status = cli(sys.argv[1:] or ["--help"], standalone_mode=False)
     except UsageError as exc:

@@ -62,9 +62,10 @@ def evaluate(
             make_encoder(settings), dataset, queries, layout=layout, images=images, progress=progress
         )
     figures = result.to_dict()
-    if json_path:
-        json_path.write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n", "utf-8")
     _show(figures)
+    if json_path:
+        json_path.parent.mkdir(parents=True, exist_ok=True)
+        json_path.write_text(json.dumps(figures, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
 def _show(figures: dict[str, Any]) -> None:

@@ -43,7 +43,7 @@ def _look(watcher: Watcher, said: str | None) -> str | None:
     try:
         with showing_progress() as update:
             outcome = watcher.look(update)
-    except GlyphseekError as exc:
+    except (GlyphseekError, OSError) as exc:
         status = exc.status if isinstance(exc, ServiceError) else 0
         if 400 <= status < 500 and status not in INTERRUPTED:  # it will not say otherwise later
             raise

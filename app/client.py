@@ -17,6 +17,7 @@ from app.calls import Photo, Request, ServiceError, Steps, refusal
 __all__ = ["AsyncClient", "Client", "Photo", "ServiceError"]
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 10.0
+RETRIES = 6  # some 30 s: as long as a service takes to start again
 # The service may have stopped or be restarting. That it takes long is no reason to ask again.
 _INTERRUPTIONS = (httpx2.NetworkError, httpx2.RemoteProtocolError, httpx2.ConnectTimeout)
 
@@ -78,7 +79,7 @@ class _Service:
     job = _Method(calls.job)
     reindex = _Method(calls.reindex)
 
-    def __init__(self, url: str, *, timeout_seconds: float = 120.0, retries: int = 3) -> None:
+    def __init__(self, url: str, *, timeout_seconds: float = 120.0, retries: int = RETRIES) -> None:
         """Prepare; nothing is sent yet.
 
         Args:
@@ -142,7 +143,7 @@ class _Attempts:
 class Client(_Service):
     """Talks to one service; a context manager. Every call raises ServiceError with the service's reason."""
 
-    def __init__(self, url: str, *, timeout_seconds: float = 120.0, retries: int = 3) -> None:
+    def __init__(self, url: str, *, timeout_seconds: float = 120.0, retries: int = RETRIES) -> None:
         super().__init__(url, timeout_seconds=timeout_seconds, retries=retries)
         self._http = self._open(httpx2.Client)
 
@@ -184,7 +185,7 @@ class Client(_Service):
 class AsyncClient(_Service):
     """Talks to one service; an async context manager. Every call is awaited, and may raise ServiceError."""
 
-    def __init__(self, url: str, *, timeout_seconds: float = 120.0, retries: int = 3) -> None:
+    def __init__(self, url: str, *, timeout_seconds: float = 120.0, retries: int = RETRIES) -> None:
         super().__init__(url, timeout_seconds=timeout_seconds, retries=retries)
         self._http = self._open(httpx2.AsyncClient)
 

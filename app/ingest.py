@@ -23,6 +23,7 @@ _NAMES = ("jpg", "jpeg", "jpe", "jfif", "png", "webp", "gif", "bmp", "tif", "tif
 EXTENSIONS = frozenset(f".{name}" for name in _NAMES)
 
 Progress = Callable[[str, int, int], None]
+OnError = Callable[[OSError], None]
 
 
 @dataclass
@@ -60,10 +61,12 @@ class Report:
         self.unread.append(photo)
 
 
-def find_photos(paths: Sequence[str]) -> list[Photo]:
+def find_photos(paths: Sequence[str], onerror: OnError | None = None) -> list[Photo]:
     """Return the photos that paths, folders, globs and zips name, sorted.
 
-    A file that is named itself is taken whatever its extension; the service decides.
+    Args:
+        paths: A file that is named itself is taken whatever its extension; the service decides.
+        onerror: See `files_below`.
 
     Raises:
         GlyphseekError: A path does not exist, a pattern matches nothing, or something is no zip.
@@ -74,7 +77,7 @@ def find_photos(paths: Sequence[str]) -> list[Photo]:
         if not names:
             raise GlyphseekError(f"there is no file or folder {path}")
         for name in names:
-            photos.extend(_photos_at(Path(name)))
+            photos.extend(_photos_at(Path(name), onerror))
     return photos
 
 
@@ -83,9 +86,9 @@ def is_photo(path: PurePath | str) -> bool:
     return PurePath(path).suffix.lower() in EXTENSIONS
 
 
-def _photos_at(path: Path) -> Iterator[Photo]:
+def _photos_at(path: Path, onerror: OnError | None) -> Iterator[Photo]:
     if path.is_dir():
-        for file in sorted(files_below(path)):
+        for file in sorted(files_below(path, onerror)):
             yield Photo(file.name, file)
     elif path.suffix.lower() == ".zip":
         try:
@@ -100,12 +103,12 @@ def _photos_at(path: Path) -> Iterator[Photo]:
         yield Photo(path.name, path)
 
 
-def files_below(folder: Path, onerror: Callable[[OSError], None] | None = None) -> Iterator[Path]:
+def files_below(folder: Path, onerror: OnError | None = None) -> Iterator[Path]:
     """Yield the files in a folder and its folders that are photos by their names.
 
     Args:
         folder: Where to look.
-        onerror: Called with the error of a folder that cannot be read.
+        onerror: Called with the error of a folder or file that cannot be looked at.
     """
     for parent, folders, files in os.walk(folder, onerror=onerror):
         if LOCK_NAME in files:  # data of a `glyphseek serve`: its thumbnails are no photos of the user
@@ -113,8 +116,12 @@ def files_below(folder: Path, onerror: Callable[[OSError], None] | None = None) 
             continue
         for name in files:
             path = Path(parent, name)
-            if is_photo(path) and path.is_file():
-                yield path
+            try:
+                if is_photo(path) and path.is_file():
+                    yield path
+            except OSError as exc:  # in a folder that may be listed only, or on a share that has gone away
+                if onerror is not None:
+                    onerror(exc)
 
 
 def ingest(

@@ -20,8 +20,6 @@ out, err = (
 DEFAULT_URL = "http://127.0.0.1:8000"
 Url = Annotated[str, typer.Option("--url", help="Where the service answers.", envvar="GLYPHSEEK_URL")]
 
-RETRIES = 6  # some 30 s: as long as a service takes to start again
-
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -31,7 +29,7 @@ def connect(url: str) -> Client:
     Raises:
         ServiceError: Nobody answers.
     """
-    client = Client(url, retries=RETRIES)
+    client = Client(url)
     try:
         client.health()
     except ServiceError:

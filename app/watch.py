@@ -5,14 +5,12 @@ says in its metadata which folder it is from.
 """
 
 import socket
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.calls import Photo
+from app.calls import Photo, printable
 from app.client import Client
-from app.ingest import Progress, Report, files_below, ingest
+from app.ingest import OnError, Progress, Report, files_below, ingest
 from indexer.errors import GlyphseekError
 
 METADATA_KEY = "watched_folder"
@@ -52,7 +50,7 @@ class Watcher:
         """
         self._client, self._folder = client, folder.resolve()
         self._collection, self._delete = collection, delete
-        self._origin = f"{socket.gethostname()}:{self._folder}"
+        self._origin = printable(f"{socket.gethostname()}:{self._folder}")
         self._before: dict[Path, Stamp] = {}
         self._compared: dict[Path, Stamp] | None = None  # with the gallery, the last time
         self._photos: dict[Path, tuple[Stamp, Photo]] = {}
@@ -89,14 +87,18 @@ class Watcher:
             self._compared = stamps
         return outcome
 
-    def _scan(self, onerror: Callable[[OSError], None]) -> dict[Path, Stamp]:
+    def _scan(self, onerror: OnError) -> dict[Path, Stamp]:
         if not self._folder.is_dir():
             raise GlyphseekError(f"the folder {self._folder} is not there")
         stamps = {}
         for path in files_below(self._folder, onerror):
-            with suppress(FileNotFoundError):
+            try:
                 status = path.stat()
                 stamps[path] = (status.st_size, status.st_mtime_ns)
+            except FileNotFoundError:
+                pass
+            except OSError as exc:
+                onerror(exc)
         return stamps
 
     def _read(self, stamps: dict[Path, Stamp], errors: list[OSError]) -> None:

@@ -1,4 +1,4 @@
-"""Runs `glyphseek serve` as its users do: as a program of its own, in a folder of its own."""
+"""Runs `glyphseek serve` or `demo` as its users do: as a program of its own, in a folder of its own."""
 
 import os
 import signal
@@ -37,14 +37,16 @@ def environment(**variables: object) -> dict[str, str]:
 class Service:
     """`glyphseek serve` in a folder; a context manager that leaves no process behind either."""
 
-    def __init__(self, folder: Path, command: Sequence[str] = COMMAND, **settings: object) -> None:
+    def __init__(
+        self, folder: Path, command: Sequence[str] = (*COMMAND, "serve"), **settings: object
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / "serve.log"
         self._seen: set[psutil.Process] = set()
         with self.log.open("ab") as log:
             self._popen = subprocess.Popen(
-                [*command, "serve"],
+                command,
                 cwd=folder,
                 env=environment(port=self.port, **settings),
                 stdin=subprocess.DEVNULL,

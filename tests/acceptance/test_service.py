@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from app.client import Client
 from app.ingest import Report, find_photos, ingest
@@ -58,14 +59,16 @@ def truth(name: str, word: str) -> list[list[float]]:
     return [entry["box"] for entry in words if entry["text"].lower() == word]
 
 
-def run(folder: Path, *arguments: str, **variables: object) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, *arguments: str, timeout: float = 60, **variables: object
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *arguments],
         cwd=folder,
         env=environment(**variables),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=timeout,
     )
 
 
@@ -112,6 +115,32 @@ def test_it_can_be_stopped_while_it_starts(folder: Path, moment: str) -> None:
             assert service.running, service.log.read_text()
             time.sleep(0.02)
         service.send(signal.SIGTERM)
+        assert service.wait(STOP_SECONDS) == 0
+    assert "Traceback" not in service.log.read_text()
+
+
+@pytest.mark.slow
+def test_the_demonstration_finds_its_words_in_the_samples(folder: Path) -> None:
+    shown = run(folder, "demo", "--no-stay", timeout=300, port=free_port())
+    assert shown.returncode == 0, shown.stderr
+    samples = len(find_photos([str(GALLERY)]))
+    assert f"{samples} photos: {samples} indexed now, 0 known before, 0 refused" in shown.stdout
+    for word in ("coffee", "hotel"):
+        assert f"{word}: best of {samples} photos" in shown.stdout
+    assert "tin-coffee.jpg" in shown.stdout
+    with Image.open(folder / "var" / "demo.png") as sheet:
+        assert min(sheet.size) > 500
+    assert "Traceback" not in shown.stderr
+
+
+def test_the_demonstration_can_be_ended_in_the_middle(folder: Path) -> None:
+    with Service(folder, (*COMMAND, "demo")) as service:
+        service.wait_until_ready()
+        with Client(service.url) as client:
+            while not client.images(status="indexed").items:
+                assert service.running, service.log.read_text()
+                time.sleep(0.05)
+        service.send(signal.SIGINT)
         assert service.wait(STOP_SECONDS) == 0
     assert "Traceback" not in service.log.read_text()
 

@@ -77,7 +77,7 @@ def test_it_serves_from_an_empty_folder(wheel: Path, tmp_path: Path) -> None:
     )
     assert found.stdout.count(str(site)) == 3, found.stdout + found.stderr
 
-    with Service(folder, [str(home / "bin" / "glyphseek")]) as service:
+    with Service(folder, [str(home / "bin" / "glyphseek"), "serve"]) as service:
         service.wait_until_ready()
         assert {path.name for path in folder.iterdir()} == {"var", "serve.log"}
         service.send(signal.SIGTERM)

@@ -56,11 +56,16 @@ def test_a_folder_is_kept_until_ctrl_c(
 
 @pytest.mark.parametrize(
     "error",
-    [("no answer", 0), ("no answer", 408), ("no answer", 400)],
-    ids=["away", "too slow", "cut off"],
+    [
+        ServiceError("no answer", 0),
+        ServiceError("no answer", 408),
+        ServiceError("no answer", 400),
+        OSError("no answer"),
+    ],
+    ids=["away", "too slow", "cut off", "no folder"],
 )
 def test_troubles_are_said_once_and_got_over(
-    run: Run, service_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch, error: tuple[str, int]
+    run: Run, service_url: str, folder: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     real, troubles = Watcher.look, 3
 
@@ -68,7 +73,7 @@ def test_troubles_are_said_once_and_got_over(
         nonlocal troubles
         troubles -= 1
         if troubles >= 0:
-            raise ServiceError(*error)
+            raise error
         return real(watcher, progress)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Watcher, "look", look)

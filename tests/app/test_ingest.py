@@ -1,3 +1,5 @@
+import errno
+import os
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -8,7 +10,7 @@ from app import ingest
 from app.client import Client, Photo
 from app.ingest import find_photos
 from indexer.errors import GlyphseekError
-from tests.app.conftest import MAX_REQUEST_BYTES, spell
+from tests.app.conftest import MAX_REQUEST_BYTES, Run, spell
 
 
 @pytest.fixture
@@ -204,6 +206,36 @@ def test_what_cannot_be_read_is_reported_and_holds_up_nothing(
     assert report.unread == photos[:2]
     assert all("No such file" in reason for _, reason in report.refused)
     assert steps.last["index"] == (1, 1)
+
+
+def test_names_in_no_encoding_hold_up_nothing(service_url: str, tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).write_bytes(spell("coffee"))
+    (tmp_path / "tea.png").write_bytes(spell("tea"))
+    report, _ = send(service_url, *find_photos([str(tmp_path)]))
+    assert (report.indexed, report.refused) == (2, [])
+    with Client(service_url) as client:
+        assert sorted(image.name for image in client.images().items) == ["caf?.png", "tea.png"]
+
+
+def test_what_cannot_be_looked_at_is_named_and_holds_up_nothing(
+    run: Run, service_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("lost.png", "tea.png"):
+        (tmp_path / name).write_bytes(spell(name[:3]))
+    real = Path.is_file
+
+    def is_file(path: Path) -> bool:
+        if path.name == "lost.png":
+            raise OSError(errno.ESTALE, "Stale file handle", str(path))
+        return real(path)
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    status, out, _ = run("ingest", tmp_path, "--url", service_url)
+    assert status == 1
+    assert out.splitlines() == [
+        "1 photos: 1 indexed now, 0 known before, 1 refused",
+        f"refused: {tmp_path / 'lost.png'}: it cannot be read: Stale file handle",
+    ]
 
 
 def test_a_damaged_photo_in_a_zip_holds_up_nothing(service_url: str, tmp_path: Path) -> None:

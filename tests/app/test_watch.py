@@ -1,3 +1,4 @@
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -164,6 +165,36 @@ def test_what_cannot_be_read_is_named_and_deletes_nothing(
     assert kept(client) == ["one.png", "two.png"]
     assert look(looking, 1).deleted == ["two.png"]
     assert kept(client) == ["new.png", "one.png"]
+
+
+def test_a_share_that_goes_away_is_named_and_deletes_nothing(
+    client: Client, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking = watcher(client, folder)
+    look(looking)
+    real = Path.stat
+
+    def stat(path: Path, **options: bool) -> os.stat_result:
+        if path.name == "two.png":
+            raise OSError(errno.ESTALE, "Stale file handle", "two.png")
+        return real(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "stat", stat)
+        assert look(looking, 3).problem == "two.png cannot be read: Stale file handle"
+    assert kept(client) == ["one.png", "two.png"]
+
+
+def test_a_folder_whose_name_is_in_no_encoding(client: Client, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    write(folder / os.fsdecode(b"th\xe9.png"), "tea")
+    looking = watcher(client, folder)
+    look(looking)
+    assert kept(client) == ["th?.png"]
+    (folder / os.fsdecode(b"th\xe9.png")).unlink()
+    write(folder / "other.png", "other")
+    look(looking, 4)
+    assert kept(client) == ["other.png"]
 
 
 def test_refused_files_are_reported_once(client: Client, folder: Path) -> None:
