@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,8 +14,8 @@ CSV_COLUMNS = (
     *("rank", "image_id", "name", "collection", "width", "height", "score", "match"),
     *("region_id", "word", "text", "region_score", "region_match", "x0", "y0", "x1", "y1"),
 )
-# A spreadsheet takes a cell that begins so for a formula, which may do anything.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+# A spreadsheet takes a cell that begins so for a formula, which may do anything; many divide cells at `;`.
+_FORMULA = re.compile(r"(^|;\s*)(?=[=+\-@\t\r\n])")
 
 
 def as_csv(ranking: WholeRanking) -> Iterator[str]:
@@ -52,7 +53,7 @@ def _region_cells(hit: Hit) -> list[list[Any]]:
 
 
 def _text(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return _FORMULA.sub(r"\1'", text)
 
 
 def as_coco(ranking: WholeRanking) -> Iterator[str]:

@@ -34,8 +34,8 @@ def _or_say(message: str) -> WrapValidator:
 
 def _tidied(name: str) -> str:
     """Return a name by which it is found again, however its accents were typed."""
-    if not (tidied := normalize("NFC", name.strip())):
-        raise ValueError("blank")
+    if (tidied := normalize("NFC", name.strip())) in ("", ".", ".."):
+        raise ValueError("blank, or a path that leads elsewhere")
     return tidied
 
 
@@ -49,7 +49,7 @@ CollectionName = Annotated[
     str,
     StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$"),
     AfterValidator(_tidied),
-    _or_say("must have 1 to 100 characters, not only spaces, and no control character"),
+    _or_say("must have 1 to 100 characters, not only spaces, no control character, and not be . or .."),
 ]
 Sha256 = Annotated[
     str,

@@ -21,7 +21,14 @@ async function call(path, options) {
     throw new Problem(NO_ANSWER, 0);
   }
   if (response.status === 204) return null;
-  return answer(response.status, await response.json().catch(() => null));
+  let body = null;
+  try {
+    body = await response.json();
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    if (response.ok) throw new Problem(NO_ANSWER, 0); // it was cut off
+  }
+  return answer(response.status, body);
 }
 
 function answer(status, body) {

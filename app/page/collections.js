@@ -4,8 +4,11 @@ import { changeCollection, createCollection, dropCollection, listCollections } f
 import { byId, count, formatSize, make, parseSize } from "./dom.js";
 import { toast } from "./remove.js";
 
-/** Make the form work. */
-export function prepare() {
+let onChanged;
+
+/** Make the form work; `changed` is called when a collection was made, renamed, limited or dropped. */
+export function prepare(changed) {
+  onChanged = changed;
   byId("new-collection").onsubmit = (event) => {
     event.preventDefault();
     act(async () => {
@@ -32,6 +35,7 @@ async function act(action) {
   try {
     await action();
     await show();
+    await onChanged();
   } catch (problem) {
     toast(problem.message);
   }

@@ -38,6 +38,9 @@ export class Grid {
   async show(source) {
     this.#loading.abort();
     this.#loading = new AbortController();
+    // What is still shown does not go on: it would mix with what comes.
+    this.#page = { next: null, tail: null };
+    this.#more.hidden = true;
     const page = await this.#load(source, 0, this.onProblem);
     if (!page) return null;
     this.#source = source;
@@ -73,6 +76,7 @@ export class Grid {
     const items = this.items;
     const position = items.indexOf(item);
     const card = this.#cards.get(item);
+    if (!card) return; // the list has changed meanwhile
     deleteLater(item.image, () => {
       card.hidden = false;
       this.#showEmptiness();
@@ -88,7 +92,7 @@ export class Grid {
       const page = await source.load(cursor, signal);
       return signal.aborted ? null : page;
     } catch (problem) {
-      if (problem.name !== "AbortError") onProblem(problem);
+      if (!signal.aborted) onProblem(problem);
       return null;
     }
   }

@@ -7,6 +7,7 @@ import { byId, count, debounced, make } from "./dom.js";
 import { Grid } from "./grid.js";
 import { live } from "./live.js";
 import * as photo from "./photo.js";
+import { deletions } from "./remove.js";
 import * as suggestions from "./suggest.js";
 import * as upload from "./upload.js";
 import * as where from "./where.js";
@@ -33,6 +34,7 @@ function readAddress() {
   return { ...Object.fromEntries(names.map((name) => [name, text(name)])), match, min, conditions };
 }
 
+/** Note in the address what was chosen, and show it; return whether anything changed. */
 function writeAddress() {
   const address = new URLSearchParams();
   const values = {
@@ -47,18 +49,19 @@ function writeAddress() {
   for (const [name, value] of Object.entries(values)) if (value) address.set(name, value);
   for (const condition of where.chosen()) address.append("where", condition);
   const text = address.toString();
-  if (text === location.search.slice(1)) return;
+  if (text === location.search.slice(1)) return false;
   const isNew = Date.now() - lastChange > NEW_ENTRY_MS;
   lastChange = Date.now();
   history[isNew ? "pushState" : "replaceState"](null, "", text ? `?${text}` : location.pathname);
   refresh();
+  return true;
 }
 
-/** Show what the address says. */
-async function refresh() {
+/** Show what the address says; `isAgain` if it is tried once more, while somebody may be typing. */
+async function refresh(isAgain = false) {
   clearTimeout(retryTimer);
   const wanted = readAddress();
-  showControls(wanted);
+  if (!isAgain) showControls(wanted);
   if (wanted.view === "collections") return showCollectionsView();
   const page = await grid.show(wanted.q ? results(wanted) : gallery(wanted));
   if (!page) return;
@@ -79,8 +82,11 @@ async function showCollectionsView() {
 
 const DAY_MS = 86_400_000;
 const startOf = (day) => (day ? `${day}T00:00:00Z` : "");
-/** The day after, because `taken_before` leaves out the moment itself. */
-const endOf = (day) => (day ? new Date(Date.parse(startOf(day)) + DAY_MS).toISOString() : "");
+/** The day after, because `taken_before` leaves out the moment itself; the service says what is no day. */
+function endOf(day) {
+  const time = Date.parse(startOf(day));
+  return Number.isNaN(time) ? startOf(day) : new Date(time + DAY_MS).toISOString();
+}
 
 function minScore({ match, min }) {
   if (match !== "similar") return null;
@@ -92,13 +98,15 @@ function results(wanted) {
   const { q, match, collection, from, to, conditions } = wanted;
   const filters = { taken_after: startOf(from), taken_before: endOf(to), where: conditions };
   const min_score = minScore(wanted);
-  let shown = q;
+  let shown = q, deletedThen = deletions();
   return {
     label: "Results",
-    async load(offset, signal) {
+    async load(cursor, signal) {
+      const deleted = deletions();
+      const offset = Math.max(0, cursor - (deleted - deletedThen)); // the others have moved up
       const ask = (text) =>
         search({ q: text, match, collection, ...filters, min_score, limit: PAGE, offset }, signal);
-      if (!offset) shown = q;
+      if (!cursor) shown = q;
       let answer = await ask(shown);
       const [meant, ...others] = answer.did_you_mean;
       if (!answer.total && meant && min_score === "suggested") {
@@ -109,6 +117,7 @@ function results(wanted) {
         }
       }
       const items = answer.hits.map((hit) => ({ ...hit, boxes: distinct(hit.boxes) }));
+      deletedThen = deleted;
       const next = offset + answer.hits.length;
       const last = next >= answer.total || !answer.hits.length;
       return { items, next: last ? null : next, tail: null, answer };
@@ -205,9 +214,13 @@ function makeMeant(text) {
     byId("query").value = text;
     suggestions.close();
     writeAddress();
+    focusSummary();
   };
   return make("button", { type: "button", onclick: choose }, text);
 }
+
+/** Put the focus where results begin: the button that had it goes away. */
+const focusSummary = () => byId("summary").focus({ preventScroll: true });
 
 function showProblem(problem) {
   grid.clear();
@@ -217,7 +230,7 @@ function showProblem(problem) {
   showMinimum();
   byId("problem").hidden = false;
   byId("problem").textContent = problem.message;
-  if (problem.status === 0 || problem.status === 503) retryTimer = setTimeout(refresh, RETRY_MS);
+  if (problem.status === 0 || problem.status === 503) retryTimer = setTimeout(refresh, RETRY_MS, true);
 }
 
 function showLive() {
@@ -269,7 +282,7 @@ async function showCollections() {
 function submit() {
   lastChange = 0;
   suggestions.close();
-  writeAddress();
+  if (!writeAddress()) refresh();
 }
 
 function prepareControls() {
@@ -286,6 +299,7 @@ function prepareControls() {
       minimum = value;
       lastChange = 0;
       writeAddress();
+      focusSummary();
     });
   }
   byId("collection").addEventListener("change", () => {
@@ -293,13 +307,17 @@ function prepareControls() {
     writeAddress();
   });
   for (const id of ["status", "match", "from", "to"]) byId(id).addEventListener("change", writeAddress);
-  byId("again").addEventListener("click", refresh);
+  byId("again").addEventListener("click", () => {
+    refresh();
+    focusSummary();
+  });
   byId("search").addEventListener("submit", (event) => {
     event.preventDefault();
     submit();
   });
   addEventListener("popstate", () => {
     lastChange = 0;
+    photo.close();
     refresh();
   });
   addEventListener("keydown", (event) => {
@@ -311,7 +329,7 @@ function prepareControls() {
 }
 
 prepareControls();
-collections.prepare();
+collections.prepare(showCollections);
 suggestions.prepare(submit);
 where.prepare(writeAddress);
 photo.prepare(grid);

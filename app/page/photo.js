@@ -22,6 +22,7 @@ export function prepare(ofGrid) {
     if (event.target === dialog) dialog.close(); // outside, on the backdrop
   });
   dialog.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return; // the browser's own
     if (event.key === "ArrowLeft") step(-1);
     if (event.key === "ArrowRight") step(1);
   });
@@ -30,6 +31,9 @@ export function prepare(ofGrid) {
     grid.focus(shown);
   });
 }
+
+/** Show no photo any more. */
+export const close = () => dialog.close();
 
 /** Show a photo of the grid. */
 export function open(item) {
@@ -59,7 +63,7 @@ function facts(image, boxes, score) {
     parts.push(make("strong", {}, words || "no text found"));
   }
   parts.push(`${image.width} × ${image.height}`, `in ${image.collection}`);
-  if (image.taken_at) parts.push(`taken ${new Date(image.taken_at).toLocaleDateString()}`);
+  if (image.taken_at) parts.push(`taken ${new Date(image.taken_at).toLocaleDateString(undefined, { timeZone: "UTC" })}`);
   for (const [name, value] of Object.entries(image.metadata)) {
     parts.push(`${name}: ${typeof value === "object" ? JSON.stringify(value) : value}`);
   }

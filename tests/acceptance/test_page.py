@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import re
 import shutil
 import signal
@@ -18,13 +17,13 @@ import httpx2
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt install chromium)")
+from tests.acceptance.browser import needs_chromium
+from tests.acceptance.service import environment
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
-FLAGS += ["--disable-background-networking", "--disable-component-update"]
+pytestmark = needs_chromium
+
 AXE = "axe-core@4.14.1"
 START_SECONDS, INDEX_MS = 120, 90_000
 ORIENTATION_TAG = 0x0112
@@ -60,10 +59,10 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     folder = tmp_path_factory.mktemp("service")
-    settings = {"GLYPHSEEK_PORT": str(port), "GLYPHSEEK_DATA_DIR": str(folder / "data")}
+    settings = environment(port=port, data_dir=folder / "data")
     command = [sys.executable, "-m", "app", "serve"]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=os.environ | settings, stdout=log, stderr=log)
+        process = subprocess.Popen(command, env=settings, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
         with httpx2.Client(trust_env=False, timeout=INDEX_MS / 1000) as http:
@@ -86,15 +85,6 @@ def wait_until_ready(http: httpx2.Client, url: str) -> None:
             pass
         time.sleep(0.25)
     raise TimeoutError
-
-
-@pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """A browser without a window."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -62,6 +62,11 @@ def test_no_cell_is_a_formula() -> None:
         assert not text.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
 
 
+def test_no_cell_is_a_formula_where_they_are_divided_at_semicolons() -> None:
+    lines = "".join(as_csv(Ranking([hit(4, "x;=1+1; @a;-b;c.jpg")])))  # type: ignore[arg-type]
+    assert "x;'=1+1; '@a;'-b;c.jpg" in lines
+
+
 def test_coco_has_photos_regions_and_words() -> None:
     document = json.loads("".join(as_coco(Ranking(*PARTS))))  # type: ignore[arg-type]
     assert document["info"]["query"] == 'coffee "to go"'

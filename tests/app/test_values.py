@@ -24,6 +24,8 @@ def test_names_of_collections_are_tidied(typed: str, kept: str) -> None:
         (CollectionName, "", "must have 1 to 100 characters"),
         (CollectionName, " \N{IDEOGRAPHIC SPACE}", "not only spaces"),
         (CollectionName, "a\0", "no control character"),
+        (CollectionName, ".", "not be . or .."),  # no address would lead there
+        (CollectionName, " .. ", "not be . or .."),
         (CollectionName, "x" * 101, "1 to 100"),
         (MinScore, "sugested", "from -1 to 1, or `suggested`"),
         (MinScore, "2", "from -1 to 1"),
