@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from app.cli import GALLERY
 from app.client import Client
 from app.ingest import find_photos
-from tests.acceptance.test_page import CHROMIUM, FLAGS
+from tests.acceptance.browser import CHROMIUM, FLAGS
 from tests.benchmarks import measuring
 
 WORDS = ("coffee", "hotel", "bakery", "open", "sale", "pizza", "taxi", "market", "museum", "cofee")
@@ -37,7 +37,10 @@ async (word) => {
     box.value = word;
     box.dispatchEvent(new InputEvent("input", { bubbles: true }));
     const frame = () => new Promise(requestAnimationFrame);
-    while (!document.getElementById("summary").textContent.includes(`“${word}”`)) await frame();
+    while (!document.getElementById("summary").textContent.includes(`“${word}”`)) {
+        if (performance.now() - started > 30000) throw new Error(`no results for ${word}`);
+        await frame();
+    }
     const results = performance.now() - started;
     const inSight = (image) => image.getBoundingClientRect().top < innerHeight;
     const drawn = (image) => image.complete || !inSight(image);

@@ -39,6 +39,8 @@ console = Console(soft_wrap=True, highlight=False)
 def service(command: str, data_dir: Path, **environment: str) -> Iterator[tuple[str, int]]:
     """Run `glyphseek <command>` on a free port until the end of the block; yield its URL and process id.
 
+    Settings are taken from the environment, but for the database, which is its own if none is given here.
+
     Raises:
         GlyphseekError: it ended, or was not ready in time.
     """
@@ -46,9 +48,10 @@ def service(command: str, data_dir: Path, **environment: str) -> Iterator[tuple[
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     settings = {"DATA_DIR": str(data_dir), "PORT": str(port), "LOG_LEVEL": "WARNING"} | environment
+    around = {name: value for name, value in os.environ.items() if name != "GLYPHSEEK_DATABASE_URL"}
     process = subprocess.Popen(
         [sys.executable, "-m", "app", command],
-        env=os.environ | {f"GLYPHSEEK_{name}": value for name, value in settings.items()},
+        env=around | {f"GLYPHSEEK_{name}": value for name, value in settings.items()},
     )
     url = f"http://127.0.0.1:{port}"
     try:
@@ -96,26 +99,25 @@ def resident_mib(pid: int) -> dict[str, float]:
 
 
 class Asker:
-    """Searches through one connection, as a browser does: what a client makes of an answer is not timed."""
+    """Asks through one connection, as a browser does: what a client makes of an answer is not timed."""
 
-    def __init__(self, url: str, limit: int) -> None:
+    def __init__(self, url: str) -> None:
         address = urlsplit(url)
         connect = HTTPSConnection if address.scheme == "https" else HTTPConnection
         self._connection = connect(address.netloc)
-        self._limit = limit
 
-    def milliseconds(self, word: str) -> float:
-        """Return what a search took.
+    def milliseconds(self, query: str, path: str = "/search", **parameters: object) -> float:
+        """Return what an answer took.
 
         Raises:
-            GlyphseekError: it failed.
+            GlyphseekError: it is a refusal.
         """
         started = time.perf_counter()
-        self._connection.request("GET", "/search?" + urlencode({"q": word, "limit": self._limit}))
+        self._connection.request("GET", f"{path}?{urlencode({'q': query, **parameters})}")
         response = self._connection.getresponse()
         response.read()
         if response.status != HTTPStatus.OK:
-            raise GlyphseekError(f"search for {word}: {response.status}")
+            raise GlyphseekError(f"{path} for {query}: {response.status}")
         return (time.perf_counter() - started) * 1000
 
 
@@ -123,8 +125,12 @@ def latencies_ms(url: str, words: Sequence[str], clients: int, limit: int) -> ND
     """Return what each search took, with so many clients at once, each waiting for its answer."""
     with ThreadPoolExecutor(clients) as pool:
         shares = [words[start::clients] for start in range(clients)]
-        found = pool.map(lambda share: list(map(Asker(url, limit).milliseconds, share)), shares)
+        found = pool.map(lambda share: _durations(Asker(url), share, limit), shares)
         return np.array([duration for share in found for duration in share])
+
+
+def _durations(asker: Asker, words: Sequence[str], limit: int) -> list[float]:
+    return [asker.milliseconds(word, limit=limit) for word in words]
 
 
 def random_words(count: int, seed: int = 0) -> list[str]:

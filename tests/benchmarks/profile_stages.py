@@ -96,6 +96,8 @@ def main() -> None:
     options = parser.parse_args()
     paths = [photo.content for photo in find_photos([str(options.folder)]) if isinstance(photo.content, Path)]
     warm_up, paths = paths[:WARM_UP_PHOTOS], paths[WARM_UP_PHOTOS:][: options.photos]
+    if not paths:
+        parser.error(f"{options.folder} holds {len(warm_up)} photos, more than {WARM_UP_PHOTOS} are needed")
     torch.set_num_threads(1)
     encoder, watch = Encoder(device="cpu", threads=1), StopWatch()
     with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder)) as postgres:
@@ -103,6 +105,7 @@ def main() -> None:
         engine, blobs = create_engine(postgres.url), BlobStore(Path(folder) / "photos")
         encoder.encode_images([images.decode(path, MAX_PIXELS) for path in warm_up[:1]])
         with Sandbox(max_pixels=MAX_PIXELS, processes=1) as sandbox, ExitStack() as stack:
+            sandbox.call(images.inspect, warm_up[0], MAX_PIXELS)  # it starts its process with the first call
             _watch(watch, stack, sandbox, encoder)
             encoder.encode_images([images.decode(path, MAX_PIXELS) for path in warm_up])
             watch.seconds.clear()

@@ -94,8 +94,9 @@ def _search(client: Client, queries: Queries, names: list[str]) -> Row:
         latencies.append((time.perf_counter() - started) * 1000)
         for step, milliseconds in answer.took_ms.items():
             steps.setdefault(step, []).append(milliseconds)
-        scores = {hit.image.name: hit.score for hit in answer.hits}
-        return np.array([scores[PurePosixPath(name).name] for name in names], np.float32)
+        # By their places: the first photos are not in the order of their scores.
+        places = {hit.image.name: place for place, hit in enumerate(answer.hits)}
+        return np.array([-places[PurePosixPath(name).name] for name in names], np.float32)
 
     row = measuring.mean_average_precision(ask, queries, names)
     row |= measuring.percentiles(latencies, "full ranking ms")

@@ -2,15 +2,18 @@
 
     python -m tests.benchmarks.search_scale [--proposals 30000 100000 ...] [--json FILE]
 
-The gallery is the sample gallery as the network sees it, filled up with random photos of 20 regions: the
-embeddings of random words, turned at random as far as real regions lie from the words. Of every size one
-`glyphseek api` is started twice: first it reads the database, then its snapshot.
+The gallery is the sample gallery as the network sees it, filled up with random photos of 20 regions: random
+words, few of them often, with their transcripts, and with their embeddings turned at random as far as real
+regions lie from the words. Half of what is asked are such words, as often as they are there, half are other
+ones. Of every size one `glyphseek api` is started twice: first it reads the database, then its snapshot.
 """
 
 import argparse
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +22,25 @@ import psycopg
 from numpy.typing import NDArray
 from sqlalchemy import make_url
 
-from app.client import Client
 from app.ingest import find_photos
 from indexer import images, queries, versions
 from indexer.database import create_engine, migrate, session_scope
 from indexer.embedded import EmbeddedPostgres
-from indexer.folding import trigrams
+from indexer.folding import fold, trigrams
 from model import reranking
-from model.encoder import Encoder
+from model.encoder import Encoder, Proposals
 from tests.benchmarks import measuring
 
 GALLERY = Path(measuring.__file__).parents[2] / "app" / "gallery"
 PROPOSALS_A_PHOTO, FILLING_WORDS = 20, 3000
 TURN = 0.2  # sine of the angle by which real regions leave the space of the words
-SEARCHES, WARM_UP_SEARCHES, OTHERS = 1000, 50, 100
+SEARCHES, WARM_UP_SEARCHES, OTHERS, WARM_UP_OTHERS = 1000, 50, 300, 10
 CLIENTS = (1, 16)
 IMAGES = """COPY images (id, collection_id, sha256, name, media_type, size_bytes, width, height, status,
     model_version, proposal_count, indexed_at) FROM STDIN"""
 PROPOSALS = """COPY proposals (image_id, model_version, ordinal, box, quad, score, transcript, confidence,
     folded, trigrams, embedding, posteriors) FROM STDIN"""
-Vectors = NDArray[np.float32]
+Vector = NDArray[np.float32]
 
 
 def main() -> None:
@@ -49,15 +51,13 @@ def main() -> None:
     encoder = Encoder(device="cpu")
     paths = [photo.content for photo in find_photos([str(GALLERY)])]
     real = [
-        encoder.encode_images([images.decode(path, 10**8)])[0].embeddings
-        for path in paths
-        if isinstance(path, Path)
+        encoder.encode_images([images.decode(path, 10**8)])[0] for path in paths if isinstance(path, Path)
     ]
     rows = {f"{count:,} proposals": _measure(count, real, encoder) for count in options.proposals}
     measuring.show("search", rows, options.json)
 
 
-def _measure(count: int, real: list[Vectors], encoder: Encoder) -> dict[str, Any]:
+def _measure(count: int, real: list[Proposals], encoder: Encoder) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder)) as postgres:
         migrate(postgres.url)
         photos = _fill(postgres.url, count, real, encoder)
@@ -74,7 +74,7 @@ def _measure(count: int, real: list[Vectors], encoder: Encoder) -> dict[str, Any
 
 
 def _search(url: str) -> dict[str, float]:
-    words = measuring.random_words(SEARCHES)
+    words = _asked(SEARCHES)
     row = {}
     measuring.latencies_ms(url, words[:WARM_UP_SEARCHES], clients=1, limit=20)
     for clients in CLIENTS:
@@ -82,39 +82,48 @@ def _search(url: str) -> dict[str, float]:
         latencies = measuring.latencies_ms(url, words, clients=clients, limit=20)
         row |= measuring.percentiles(latencies, f"{clients} clients ms")
         row[f"{clients} clients searches/s"] = SEARCHES / (time.perf_counter() - started)
-    with Client(url) as client:
-        for name, ask in _others(client, words).items():
-            latencies = [_milliseconds(ask, number) for number in range(OTHERS)]
-            row |= measuring.percentiles(latencies, f"{name} ms")
+    for name, ask in _others(measuring.Asker(url), words).items():
+        for number in range(WARM_UP_OTHERS):
+            ask(number)
+        row |= measuring.percentiles([ask(number) for number in range(OTHERS)], f"{name} ms")
     return row
 
 
-def _others(client: Client, words: list[str]) -> dict[str, Callable[[int], object]]:
-    """Return what else is asked, by its name, each to be called with a number."""
+def _asked(count: int) -> list[str]:
+    """Return words of the gallery and, every second one, words that it does not have."""
+    there, strange = _drawn(count, seed=3), measuring.random_words(count)
+    return [word for pair in zip(there, strange, strict=True) for word in pair][:count]
+
+
+def _others(asker: measuring.Asker, words: list[str]) -> dict[str, Callable[[int], float]]:
+    """Return what else is asked, by its name: each returns what an answer took, given a number."""
+    ask = partial(asker.milliseconds, limit=20)
     return {
-        "two words": lambda n: client.search(f"{words[n]} {words[n + 1]}"),
-        "a phrase": lambda n: client.search(f'"{words[n]} {words[n + 1]}"'),
-        "suggested cut": lambda n: client.search(words[n], min_score="suggested"),
-        "beginnings": lambda n: client.search(words[n][:3], match="prefix"),
-        "suggestions for a letter": lambda n: client.suggest(words[n][:1]),
-        "suggestions for two": lambda n: client.suggest(words[n][:2]),
+        "two words": lambda n: ask(f"{words[n]} {words[n + 1]}"),
+        "a phrase": lambda n: ask(f'"{words[n]} {words[n + 1]}"'),
+        "suggested cut": lambda n: ask(words[n], min_score="suggested"),
+        "beginnings": lambda n: ask(words[n][:3], match="prefix"),
+        "suggestions for a letter": lambda n: ask(words[n][:1], "/suggest"),
+        "suggestions for two": lambda n: ask(words[n][:2], "/suggest"),
     }
 
 
-def _milliseconds(ask: Callable[[int], object], number: int) -> float:
-    started = time.perf_counter()
-    ask(number)
-    return (time.perf_counter() - started) * 1000
+def _drawn(count: int, seed: int) -> list[str]:
+    """Return words of the gallery, few of them often, as in life: the n-th 1/n as often as the first."""
+    words = measuring.random_words(FILLING_WORDS, seed=1)
+    shares = 1 / np.arange(1, len(words) + 1)
+    chosen: list[str] = np.random.default_rng(seed).choice(words, count, p=shares / shares.sum()).tolist()
+    return chosen
 
 
-def _fill(url: str, count: int, real: list[Vectors], encoder: Encoder) -> int:
+def _fill(url: str, count: int, real: list[Proposals], encoder: Encoder) -> int:
     """Write photos with so many proposals into a migrated database; return how many photos."""
     engine = create_engine(url)
     with session_scope(engine) as session:
         collection_id = queries.get_or_create_collection(session, name="default").id
         versions.add(session, version=encoder.version, dimension=encoder.dimension)
     engine.dispose()
-    photos = len(real) + max(0, count - sum(map(len, real))) // PROPOSALS_A_PHOTO
+    photos = len(real) + max(0, count - sum(len(found.scores) for found in real)) // PROPOSALS_A_PHOTO
     conninfo = make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(conninfo) as connection, connection.cursor() as cursor:
         with cursor.copy(IMAGES.replace("(id, ", "(")) as copy:
@@ -125,17 +134,13 @@ def _fill(url: str, count: int, real: list[Vectors], encoder: Encoder) -> int:
                 copy.write_row((collection_id, digest, name, "image/jpeg", *size, *state))
         ids = [row[0] for row in cursor.execute("SELECT id FROM images ORDER BY id")]
         with cursor.copy(PROPOSALS) as copy:
-            # Few are read often, as in life: the n-th word 1/n as often as the first.
-            words = measuring.random_words(FILLING_WORDS, seed=1)
-            shares = 1 / np.arange(1, len(words) + 1)
-            chosen = np.random.default_rng(2).choice(words, 2 * count + 10**5, p=shares / shares.sum())
-            read = iter(chosen.tolist())
-            seen = {word: _posteriors(word) for word in words}
-            for image_id, vectors in zip(ids, _vectors(real, photos, encoder), strict=True):
-                for ordinal, vector in enumerate(vectors):
+            seen: dict[str, bytes] = {}
+            for image_id, regions in zip(ids, _regions(real, photos, encoder), strict=True):
+                for ordinal, (word, vector) in enumerate(regions):
                     embedding = vector.astype("<f2").tobytes()
                     box, quad = [10, 10, 90, 40], [10, 10, 90, 10, 90, 40, 10, 40]
-                    word = next(read)
+                    if word not in seen:
+                        seen[word] = _posteriors(word)
                     row = (box, quad, 0.5, word, 0.9, word, trigrams(word), embedding, seen[word])
                     copy.write_row((image_id, encoder.version, ordinal, *row))
     with psycopg.connect(conninfo, autocommit=True) as connection:  # as it is after a minute
@@ -151,15 +156,20 @@ def _posteriors(word: str) -> bytes:
     return reranking.packed(steps)
 
 
-def _vectors(real: list[Vectors], photos: int, encoder: Encoder) -> Iterator[Vectors]:
-    yield from real
+def _regions(real: list[Proposals], photos: int, encoder: Encoder) -> Iterator[list[tuple[str, Vector]]]:
+    """Yield what was read in the regions of each photo, folded, with their embeddings."""
+    for found in real:
+        yield list(zip(map(fold, found.transcripts), found.embeddings, strict=True))
     generator = np.random.default_rng(1)
-    words = encoder.encode_texts(measuring.random_words(FILLING_WORDS, seed=1))
+    words = measuring.random_words(FILLING_WORDS, seed=1)
+    embeddings = dict(zip(words, encoder.encode_texts(words), strict=True))
+    read = iter(_drawn(PROPOSALS_A_PHOTO * (photos - len(real)), seed=2))
     for _ in range(photos - len(real)):
+        of_photo = list(islice(read, PROPOSALS_A_PHOTO))
         noise = generator.normal(size=(PROPOSALS_A_PHOTO, encoder.dimension)).astype(np.float32)
         noise *= TURN / np.linalg.norm(noise, axis=1, keepdims=True)
-        vectors = words[generator.integers(len(words), size=PROPOSALS_A_PHOTO)] + noise
-        yield vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        vectors = np.stack([embeddings[word] for word in of_photo]) + noise
+        yield list(zip(of_photo, vectors / np.linalg.norm(vectors, axis=1, keepdims=True), strict=True))
 
 
 if __name__ == "__main__":
