@@ -4,12 +4,10 @@ import gc
 import json
 import logging
 import os
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,6 +28,7 @@ from app.ingest import find_photos
 from app.ingest import ingest as send
 from app.schemas import SearchAnswer
 from app.settings import Settings
+from app.stopping import end_at_signal, until_signal
 from app.terminal import DEFAULT_URL, Url, columns, connect, err, out, show_report, showing_progress
 from app.url_list import ingest_urls, read_list
 from indexer.errors import GlyphseekError
@@ -50,7 +49,6 @@ UsageError: Any = typer.BadParameter.__bases__[0]
 GALLERY = Path(__file__).parent / "gallery"
 DEMO_WORDS = ("coffee", "hotel")
 START_SECONDS = 120.0
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 EXPORT_FORMATS = {".csv": "csv", ".json": "coco"}  # by the ending of the file
 
 cli.add_typer(cli_collections.cli, name="collections")
@@ -62,8 +60,8 @@ def serve() -> None:
     settings = _start("serve")
     from app.supervisor import Supervisor
 
-    _end_at_signal()
-    with Supervisor(settings) as supervisor, _until_signal() as stop:
+    end_at_signal()
+    with Supervisor(settings) as supervisor, until_signal() as stop:
         announce = threading.Thread(target=_announce, args=(supervisor.url, stop), daemon=True)
         announce.start()
         supervisor.run(stop)
@@ -108,7 +106,7 @@ def worker() -> None:
 
     database_url = settings.required_database_url()
     os.nice(WORKER_NICENESS)
-    with _until_signal() as stop:
+    with until_signal() as stop:
         encoder = make_encoder(settings)
         keep_checkpoint(settings, encoder)
         engine.run(
@@ -286,7 +284,7 @@ def demo(
         settings = settings.model_copy(update={"log_level": "WARNING"})
     from app.supervisor import Supervisor
 
-    _end_at_signal()
+    end_at_signal()
     with Supervisor(settings) as supervisor:
         stop = threading.Event()
         keeper = threading.Thread(target=supervisor.run, args=(stop,), daemon=True)
@@ -335,27 +333,6 @@ def _start(process: str) -> Settings:
     settings = Settings()
     logs.configure(settings.log_level, process)
     return settings
-
-
-def _end_at_signal() -> None:
-    """Have SIGTERM and Ctrl-C end what is being done, wherever it waits; a second one changes nothing."""
-
-    def end(*_: object) -> None:
-        for number in STOP_SIGNALS:
-            signal.signal(number, signal.SIG_IGN)
-        sys.exit(0)
-
-    for number in STOP_SIGNALS:
-        signal.signal(number, end)
-
-
-@contextmanager
-def _until_signal() -> Iterator[threading.Event]:
-    """Yield an event that SIGTERM and Ctrl-C set; a second Ctrl-C changes nothing."""
-    stop = threading.Event()
-    for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: stop.set())
-    yield stop
 
 
 def _announce(url: str, stop: threading.Event) -> None:

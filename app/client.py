@@ -12,7 +12,8 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar, cast, overload
 import httpx2
 
 from app import calls
-from app.calls import Photo, Request, ServiceError, Steps, refusal
+from app.calls import Request, ServiceError, Steps, refusal
+from app.photos import Photo
 
 __all__ = ["AsyncClient", "Client", "Photo", "ServiceError"]
 

@@ -11,8 +11,8 @@ from http import HTTPStatus
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
-from app.calls import ZipEntry
 from app.client import Client, Photo, ServiceError
+from app.photos import ZipEntry
 from app.schemas import UploadAnswer
 from app.settings import LOCK_NAME
 from indexer.errors import GlyphseekError

@@ -8,9 +8,9 @@ import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.calls import Photo, printable
 from app.client import Client
 from app.ingest import OnError, Progress, Report, files_below, ingest
+from app.photos import Photo, printable
 from indexer.errors import GlyphseekError
 
 METADATA_KEY = "watched_folder"

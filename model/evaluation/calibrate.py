@@ -67,10 +67,13 @@ def choose_cuts(
     """
     first, last = measured
     lengths = np.minimum([len(word) for word in words], last)
-    chosen = [
-        choose_cut(scores[lengths == n].ravel(), right[lengths == n].ravel()) for n in range(first, last + 1)
-    ]
-    cuts = [*UNKNOWN.cuts[: first - 1], *chosen]
+    cuts = list(UNKNOWN.cuts[: first - 1])
+    for length in range(first, last + 1):
+        alike = lengths == length
+        if alike.any():
+            cuts.append(choose_cut(scores[alike].ravel(), right[alike].ravel()))
+        else:  # what is right for shorter words is careful enough
+            cuts.append(cuts[-1] if cuts else UNKNOWN.cuts[0])
     return [max(cuts[start:]) for start in range(len(cuts))]
 
 

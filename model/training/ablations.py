@@ -19,7 +19,6 @@ import json
 import logging
 import math
 import sys
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +33,8 @@ from model.evaluation.dataset import read_dataset
 from model.evaluation.evaluate import evaluate
 from model.training import tiles, train
 from model.training.settings import parse
-from model.training.synthetic import load_words
+from model.training.synthetic import ENGLISH, load_words
 
-WORDS = Path("/usr/share/dict/words")
 _SMALL = (
     "--recipe adamw --learning-rate 0.001 --width 32 --size 256 --no-augment --batch 2 --steps 1200 "
     "--photo-sets train.jsonl --validation test.jsonl --validation-side 256 --validate-every 400"
@@ -147,25 +145,29 @@ def _cell(values: Sequence[float]) -> str:
 
 
 def _difference(found: Sequence[dict[str, Any]], ours: Sequence[dict[str, Any]]) -> str:
+    """Return the mean over the data sets, as the paper's column has it, whatever their numbers of queries."""
     theirs, own = _precisions(found), _precisions(ours)
-    apart = [theirs[query] - own[query] for query in own]
-    return f"{fmean(apart):+.1f} ± {stdev(apart) / math.sqrt(len(apart)):.1f}"
+    apart = [[theirs[test][word] - own[test][word] for word in own[test]] for test in own]
+    # A single query says nothing about what others would give.
+    errors = [stdev(of_set) / math.sqrt(len(of_set)) if len(of_set) > 1 else math.inf for of_set in apart]
+    return f"{fmean(map(fmean, apart)):+.1f} ± {math.hypot(*errors) / len(errors):.1f}"
 
 
-def _precisions(found: Sequence[dict[str, Any]]) -> dict[tuple[str, str], float]:
-    """Return the average precision % of every data set's queries, the mean of all seeds."""
-    every = defaultdict(list)
-    for result in found:
-        for test, precisions in result["average_precisions"].items():
-            for word, precision in precisions.items():
-                every[test, word].append(100 * precision)
-    return {query: fmean(values) for query, values in every.items()}
+def _precisions(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Return the average precision % of the queries of every data set, the mean of all seeds."""
+    tests = found[0]["average_precisions"]
+    return {
+        test: {
+            word: fmean(100 * result["average_precisions"][test][word] for result in found) for word in words
+        }
+        for test, words in tests.items()
+    }
 
 
 def draw(folder: Path) -> None:
     """Draw the pictures to learn from and to be measured on, if that was not done before."""
     if not (folder / "test.jsonl").exists():
-        steps = tiles.write_tiles(folder, load_words([WORDS]), 0)
+        steps = tiles.write_tiles(folder, load_words([ENGLISH]), 0)
         count = tiles.TRAINING + tiles.HELD_BACK
         for _ in track(steps, "pictures", count, console=Console(stderr=True)):
             pass

@@ -39,7 +39,7 @@ from model.training.regions import Crops, Regions, cut, merge, proposed_regions,
 from model.training.sequences import Sequences, crops_of, read_all, sequence_losses
 from model.training.settings import Settings
 from model.training.similarity import similarity_loss
-from model.training.synthetic import load_words
+from model.training.synthetic import ENGLISH, load_words
 
 REFINING = 64  # channels of a new second look
 # Pictures, and all crops of words to choose from; or these as they were read.
@@ -152,7 +152,7 @@ def make_source(settings: Settings) -> Mix:
         0: lambda: read,
         1: lambda: PhotoSource.read(settings.data / "mlt17_boxes" / "train.jsonl", view),
         2: lambda: SceneSource(
-            load_words([Path("/usr/share/dict/words")]),
+            load_words([ENGLISH]),
             find_fonts([Path("/usr/share/fonts")]),
             backgrounds,
             settings.size,

@@ -31,11 +31,10 @@ from model.embedder import stretch_words
 from model.encoder import Encoder
 from model.evaluation.records import Photo
 from model.training.similarity import edit_similarity, pseudoword
-from model.training.synthetic import load_words
+from model.training.synthetic import ENGLISH, load_words
 
 Matrix = NDArray[np.float32]
 
-WORDS = Path("/usr/share/dict/words")
 LOWEST = -0.25  # similarity at the left edge
 BINS = np.linspace(LOWEST, 1, 26)
 FEWEST = 1e-6  # share of the pairs at the foot of the picture
@@ -287,7 +286,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("photo", type=Path)
             command.add_argument("word")
         else:
-            command.add_argument("--words", type=Path, default=WORDS, help="a word a line")
+            command.add_argument("--words", type=Path, default=ENGLISH, help="a word a line")
             command.add_argument("--count", type=int, default=500, help="of the words")
         command.add_argument(
             "--checkpoints",

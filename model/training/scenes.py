@@ -19,7 +19,7 @@ from model.charset import CHARSETS, LATIN
 from model.evaluation.dataset import read_photos
 from model.training.datasets import SceneSource, text_free_cuts
 from model.training.lettering import WRITTEN, find_fonts
-from model.training.synthetic import load_words
+from model.training.synthetic import ENGLISH, load_words
 
 CUTS = 60
 
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="side in pixels")
     parser.add_argument("--seed", type=int, default=0, help="of everything")
     parser.add_argument("--photos", type=Path, help="JSON lines of photos for backgrounds")
-    parser.add_argument("--words", type=Path, nargs="+", default=[Path("/usr/share/dict/words")])
+    parser.add_argument("--words", type=Path, nargs="+", default=[ENGLISH])
     parser.add_argument("--fonts", type=Path, nargs="+", default=[Path("/usr/share/fonts")])
     parser.add_argument("--charset", choices=CHARSETS, default="latin", help="every font has to draw it")
     given = parser.parse_args()

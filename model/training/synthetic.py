@@ -41,6 +41,7 @@ SURFACES: list[textures.Surface] = [
     textures.sky,
 ]
 MARGIN_PX = 3
+ENGLISH = Path("/usr/share/dict/words")  # of Debian's package wamerican
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,18 @@ class Scene:
 
 
 def load_words(paths: Iterable[Path]) -> list[str]:
-    """Return the words of text files, one a line, in their order; repetitions and possessives are dropped."""
-    lines = (line.strip() for path in paths for line in Path(path).read_text("utf-8").splitlines())
+    """Return the words of text files, one a line, in their order; repetitions and possessives are dropped.
+
+    Raises:
+        ValueError: a file is not there.
+        OSError: one cannot be read.
+    """
+    paths = list(map(Path, paths))
+    for path in paths:
+        if not path.exists():
+            hint = "; on Debian, `apt install wamerican` brings it" if path == ENGLISH else ""
+            raise ValueError(f"there is no list of words {path}{hint}")
+    lines = (line.strip() for path in paths for line in path.read_text("utf-8").splitlines())
     return list(dict.fromkeys(line for line in lines if len(line.split()) == 1 and not line.endswith("'s")))
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import text
 
 from app.main import create_app
 from app.settings import Settings
-from indexer import images, queries, worker
+from indexer import images, queries, queue, worker
 from indexer.blobs import BlobStore
 from indexer.database import create_engine, session_scope
 from indexer.sandbox import Sandbox
@@ -147,6 +147,7 @@ def test_picture_that_hangs_the_decoder_costs_itself_alone_in_the_worker(
     ids = [item["id"] for item in upload(client, *files).json()["items"]]
     monkeypatch.setattr(images, "decode", decoders.decode)
     monkeypatch.setattr(worker, "Sandbox", lambda **_: impatient)
+    monkeypatch.setattr(queue, "BACKOFF_SECONDS", (3600,) * 3)  # what failed is not tried again meanwhile
     stop = threading.Event()
     arguments = settings.database_url, RandomEncoder(), BlobStore(settings.photos_dir)
     thread = threading.Thread(target=worker.run, args=arguments, kwargs={"stop": stop})
@@ -154,6 +155,7 @@ def test_picture_that_hangs_the_decoder_costs_itself_alone_in_the_worker(
     try:
         wait(lambda: client.get(f"/images/{ids[0]}").json()["reason"])
         wait(lambda: client.get(f"/images/{ids[2]}").json()["reason"])
+        wait(lambda: client.get(f"/images/{ids[3]}").json()["status"] == "indexed")
         found = [client.get(f"/images/{image_id}").json() for image_id in ids]
     finally:
         stop.set()

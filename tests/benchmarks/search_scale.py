@@ -109,9 +109,12 @@ def _others(asker: measuring.Asker, words: list[str]) -> dict[str, Callable[[int
 
 
 def _drawn(count: int, seed: int) -> list[str]:
-    """Return words of the gallery, few of them often, as in life: the n-th 1/n as often as the first."""
+    """Return words of the gallery, few of them often: the first 2.6 % of all, the tenth 1 %.
+
+    In the photos to train on of ICDAR 2015 the first has 2.8 %, the third 1.2 %, the tenth 0.4 %.
+    """
     words = measuring.random_words(FILLING_WORDS, seed=1)
-    shares = 1 / np.arange(1, len(words) + 1)
+    shares = 1 / (np.arange(len(words)) + 6)
     chosen: list[str] = np.random.default_rng(seed).choice(words, count, p=shares / shares.sum()).tolist()
     return chosen
 

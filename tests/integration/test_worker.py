@@ -96,13 +96,13 @@ def test_leases_are_kept_while_a_photo_takes_long(gallery: Gallery) -> None:
 
     class Slow(RandomEncoder):
         def encode_images(self, pictures):  # type: ignore[no-untyped-def]
-            for _ in range(12):
+            for _ in range(30):
                 time.sleep(0.1)
                 stolen.extend(gallery.claim("thief"))
             return super().encode_images(pictures)
 
     gallery.encoder = Slow()
-    with _running(gallery, lease_seconds=0.5):
+    with _running(gallery, lease_seconds=2):
         _wait(_all(gallery, "indexed", 1))
     assert stolen == []
 
@@ -113,7 +113,8 @@ def test_out_of_memory_makes_later_batches_smaller(gallery: Gallery) -> None:
         gallery.add(f"word{number}")
     with _running(gallery, batch_size=4):
         _wait(_all(gallery, "indexed", 9))
-    assert gallery.encoder.batches[-1] == 1
+    # The first batch was halved and halved again; the others do without that.
+    assert gallery.encoder.batches[-5:] == [1] * 5
 
 
 def test_worker_survives_the_loss_of_its_connections(

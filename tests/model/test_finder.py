@@ -48,8 +48,16 @@ def test_a_checkpoint_says_at_which_size_it_searches(
 
 
 def test_scales_are_pooled(tiny_checkpoint: Path, picture: NDArray[np.uint8]) -> None:
-    pooled = Encoder(tiny_checkpoint, device="cpu-torch", longer_sides=(128, 256), max_proposals=20)
-    assert len(pooled.encode_images([picture])[0].scores) == 20
+    def places(*sides: int) -> set[tuple[float, ...]]:
+        encoder = Encoder(tiny_checkpoint, device="cpu-torch", longer_sides=sides, max_proposals=20)
+        found = encoder.encode_images([picture])[0]
+        assert len(found.scores) == 20
+        return set(map(tuple, found.quads.reshape(-1, 8).round(3).tolist()))
+
+    small, large, pooled = places(128), places(256), places(128, 256)
+    assert not small & large
+    assert pooled & small
+    assert pooled & large
 
 
 @pytest.mark.parametrize("device", ["cpu", "cpu-torch"])

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from app.main import create_app
 from app.routes import events
 from app.settings import Settings
-from tests.app.conftest import spell, upload
+from tests.app.conftest import spell, upload, wait
 from tests.integration.conftest import RandomEncoder
 
 THREADS_OF_THE_POOL = 40
@@ -45,11 +45,12 @@ def test_changes_are_sent_as_they_come_until_the_service_stops(
 ) -> None:
     monkeypatch.setattr(events, "STREAM_SECONDS", 60.0)
     with ThreadPoolExecutor() as threads:
+        pulse, service = client.app.state.pulse, client.app.state.service  # type: ignore[attr-defined]
         stream = threads.submit(client.get, "/events")
-        time.sleep(0.2)
+        wait(lambda: pulse._state)
         upload(client, ("a.png", spell("a")), wait="true")
-        time.sleep(0.5)
-        client.app.state.service.stopping.set()  # type: ignore[attr-defined]
+        wait(lambda: json.loads(pulse._state)["images"] == {"indexed": 1})
+        service.stopping.set()
         found = states(stream.result().text)
     assert found[0]["images"] == {}
     assert found[-1]["images"] == {"indexed": 1}
@@ -59,12 +60,15 @@ def test_changes_are_sent_as_they_come_until_the_service_stops(
 
 def test_the_number_of_streams_is_bounded(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "MAX_STREAMS", 1)
+    monkeypatch.setattr(events, "STREAM_SECONDS", 60.0)
     with ThreadPoolExecutor() as threads:
+        pulse, service = client.app.state.pulse, client.app.state.service  # type: ignore[attr-defined]
         first = threads.submit(client.get, "/events")
-        time.sleep(0.3)
+        wait(lambda: pulse.streams == 1)
         refused = client.get("/events")
         assert refused.status_code == 503
         assert "listening" in refused.json()["detail"]
+        service.stopping.set()
         assert first.result().status_code == 200
     assert client.get("/events").status_code == 200
 

@@ -19,7 +19,7 @@ FEW_STEPS = _FEW_STEPS.split()
 def few(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     words = tmp_path / "list"
     words.write_text("\n".join(f"{first}a{second}e" for first in "bdfgklmnprst" for second in "dklmnprstvz"))
-    monkeypatch.setattr(ablations, "WORDS", words)
+    monkeypatch.setattr(ablations, "ENGLISH", words)
     for name, value in {"TRAINING": 2, "HELD_BACK": 2, "KNOWN": 40, "QUERIES": 12}.items():
         monkeypatch.setattr(tiles, name, value)
 
@@ -114,6 +114,31 @@ def test_the_table_has_differences_beside_the_papers() -> None:
     assert rows[0][2] == "mAP % t.jsonl"
     assert rows[2] == ["4", "baseline", "55.0 ± 5.0", "-20.0 ± 5.0", "88.0, 73.7, 63.0", "-2.7"]
     assert rows[3] == ["5", "ours", "75.0 ± 15.0", "+0.0 ± 0.0", "87.8, 70.2, 53.9", "+0.0"]
+
+
+def test_every_data_set_counts_alike_in_the_difference() -> None:
+    def found(first: float, second: float) -> list[dict[str, object]]:
+        large, small = {f"w{number}": first for number in range(99)}, {"cab": second, "bac": second}
+        return [
+            {
+                "seed": 0,
+                "mean_average_precision": {"large": first, "small": second},
+                "average_precisions": {"large": large, "small": small},
+            }
+        ]
+
+    text = table({"baseline": found(0.8, 0.5), "ours": found(0.8, 0.9)})
+    assert "-20.0 ± 0.0" in text.splitlines()[2]
+
+
+def test_a_list_of_words_that_is_not_there_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(ablations, "ENGLISH", tmp_path / "none")
+    with pytest.raises(SystemExit) as caught:
+        main([str(tmp_path / "runs")])
+    assert caught.value.code == 2
+    assert f"no list of words {tmp_path / 'none'}" in capsys.readouterr().err
 
 
 def test_data_of_ones_own_needs_something_to_measure(capsys: pytest.CaptureFixture[str]) -> None:

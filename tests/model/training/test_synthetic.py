@@ -106,3 +106,9 @@ def test_word_lists_are_read_in_order_without_repetition(tmp_path: Path) -> None
     (tmp_path / "b.txt").write_text("hotel\n exit \n", "utf-8")
     assert load_words([tmp_path / "a.txt", tmp_path / "b.txt"]) == ["café", "hotel", "exit"]
     assert load_words([]) == []
+
+
+def test_the_usual_list_of_words_is_said_to_be_a_package_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(synthetic, "ENGLISH", Path("/nowhere/words"))
+    with pytest.raises(ValueError, match="apt install wamerican"):
+        load_words([Path("/nowhere/words")])
