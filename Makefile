@@ -34,7 +34,7 @@ clean:
 .venv/installed: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "glyphseek needs Python 3.11, 3.12 or 3.13; name one with make PYTHON=..." >&2; exit 2; }
 	@echo "Setting up .venv with $(PYTHON) (about two minutes the first time, 6 GB)"
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) -c constraints.txt -e .
 	touch $@
 

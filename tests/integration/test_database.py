@@ -5,17 +5,24 @@ import sys
 import threading
 import time
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine, func, make_url, select, text
 
 from indexer import database, tables
 from indexer.errors import DatabaseRefuses, DatabaseUnavailable, StorageFull
+from indexer.folding import trigrams
+from indexer.follower import Follower
+from indexer.search import search
 from indexer.tables import Collection
+from indexer.vector_index import FaissIndex
+from tests.integration.conftest import RandomEncoder
 
 ROOT = Path(database.__file__).parent.parent
 CONSTRAINTS = """
@@ -66,6 +73,46 @@ def test_migrating_at_once_and_again_is_harmless(empty_database_url: str) -> Non
     state = database.migration_state(engine)
     assert state.up_to_date
     assert state.current is not None
+    engine.dispose()
+
+
+FIRST_GALLERY = """
+    INSERT INTO collections (name) VALUES ('trip');
+    INSERT INTO model_versions (version, dimension) VALUES (:version, :dimension);
+    UPDATE index_state SET served_version = :version;
+    INSERT INTO images (collection_id, sha256, name, media_type, size_bytes, width, height, status,
+        model_version, proposal_count, indexed_at) SELECT id, repeat('a', 64), 'sign.jpg', 'image/jpeg', 9,
+        64, 48, 'indexed', :version, 1, now() FROM collections;
+    INSERT INTO proposals (image_id, model_version, ordinal, box, quad, score, transcript, confidence, folded,
+        trigrams, embedding) SELECT id, :version, 0, '{1,2,9,4}', '{1,2,9,2,9,4,1,4}', 0.5, 'Coffee', 0.9,
+        'coffee', :trigrams, :embedding FROM images;
+    INSERT INTO index_changes (image_id, kind) SELECT id, 'put' FROM images
+"""
+
+
+def test_a_gallery_of_the_first_tables_is_found_after_migrating(
+    empty_database_url: str, encoder: RandomEncoder
+) -> None:
+    engine = database.create_engine(empty_database_url)
+    config = database._alembic_config()
+    values = {
+        "version": encoder.version,
+        "dimension": encoder.dimension,
+        "trigrams": trigrams("coffee"),
+        "embedding": encoder.encode_texts(["coffee"])[0].astype("<f2").tobytes(),
+    }
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for statement in FIRST_GALLERY.split(";"):
+            connection.execute(text(statement), values)
+    database.migrate(empty_database_url)
+    follower = Follower(engine, partial(FaissIndex, threads=1), poll_seconds=1)
+    follower.catch_up()
+    for word, kind in (("coffee", "exact"), ("toffee", "similar"), ("coff", "exact")):
+        (found,) = search(engine, follower.served(), encoder, [word], limit=5).results
+        (hit,) = found.hits
+        assert (hit.image.name, hit.match, hit.boxes[0].text) == ("sign.jpg", kind, "Coffee")
     engine.dispose()
 
 

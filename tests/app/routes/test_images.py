@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from app.routes import images
 from app.settings import Settings
 from tests.app.conftest import MAX_REQUEST_BYTES, spell, stored, upload, wait
 from tests.integration.conftest import RandomEncoder
@@ -19,6 +20,12 @@ def zipped(entries: dict[str, bytes]) -> bytes:
             # Of a fixed time: the bytes are part of the names of tests, which all processes must agree on.
             archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
+
+
+def test_waiting_has_an_end(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "WAIT_SECONDS", 0.2)  # and no worker indexes anything
+    answer = upload(client, ("a.png", spell("one")), wait="true")
+    assert (answer.status_code, answer.json()["items"][0]["status"]) == (202, "queued")
 
 
 def test_upload_says_what_became_of_each_file_in_order(client: TestClient) -> None:
