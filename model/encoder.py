@@ -133,11 +133,13 @@ class Encoder:
 
     def _encode_words(self, words: Sequence[str]) -> NDArray[np.float32]:
         characters = [self.charset.encode(word) for word in words]
+        # For every number of words kernels are prepared, too: it is a power of two.
+        characters += characters[-1:] * ((1 << (len(words) - 1).bit_length()) - len(words))
         numbers, stretch = stretch_words(characters, self.config.steps, WORD_PADDING)
         with self._text_lock:
             if self._text is None:
                 self._text = self._compile("words", stages.WordEmbedding(self._network), [numbers, stretch])
-            embeddings = self._text(numbers, stretch)
+            embeddings = self._text(numbers, stretch)[: len(words)]
         return unit(embeddings)
 
     def encode_images(self, images: Sequence[NDArray[np.uint8]]) -> list[Proposals]:

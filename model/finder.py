@@ -24,7 +24,8 @@ from model.retriever import Retriever
 from model.shared import SharedMaps, no_crop
 from model.spelling import Speller
 
-CROP_BATCH = 16
+CROP_BATCH, SMALL_BATCH = 16, 4
+EMBEDDED = 64  # regions that are embedded at once
 READING_SIDE = 2560  # words are cut out of photos that are at most as large, or twice as large as searched
 Compile = Callable[[str, nn.Module, Sequence[Tensor]], runtime.Compiled]
 
@@ -170,8 +171,7 @@ class Finder:
         if readings:
             sequences = torch.stack([reading.sequence for reading in readings])
             room = nn.functional.pad(sequences, (0, 0, 0, 0, 0, -len(sequences) % CROP_BATCH))
-            share = -(-len(room) // CROP_BATCH // self._crew.size) * CROP_BATCH
-            found = self._crew.map(self.parts.embed, torch.split(room, share))
+            found = self._crew.map(self.parts.embed, torch.split(room, EMBEDDED))
             embedded = torch.cat(found)[: len(sequences)].cpu()
         parts = torch.split(embedded, [len(photo.readings) for photo in photos])
         return [photo.proposals(part) for photo, part in zip(photos, parts, strict=True)]
@@ -229,12 +229,12 @@ Item = TypeVar("Item")
 
 
 def _batches(members: list[Item]) -> list[list[Item]]:
-    """Split into batches of 16, 8, 4, 2, 1: few different sizes, so that kernels are prepared once."""
-    batches = []
-    size = CROP_BATCH
-    while members:
-        while size > len(members):
-            size //= 2
-        batches.append(members[:size])
-        members = members[size:]
-    return batches
+    """Split into batches of 16 and of 4, the last filled up with its last member.
+
+    For every size of batch kernels are prepared, which takes time once, and memory for ever.
+    """
+    whole = len(members) // CROP_BATCH * CROP_BATCH
+    rest = members[whole:] + members[-1:] * (-len(members) % SMALL_BATCH)
+    return [members[start : start + CROP_BATCH] for start in range(0, whole, CROP_BATCH)] + [
+        rest[start : start + SMALL_BATCH] for start in range(0, len(rest), SMALL_BATCH)
+    ]

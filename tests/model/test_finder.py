@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from model import checkpoint
+from model import checkpoint, finder
 from model.encoder import Encoder
 from model.retriever import Retriever
 
@@ -91,3 +91,13 @@ def test_words_are_read_in_the_maps_of_the_preset_joint(
     again = narrow.embed_quads(picture, found[0].quads)
     np.testing.assert_allclose(again.embeddings, found[0].embeddings, atol=1e-2)
     assert len(narrow.embed_quads(picture, np.zeros((0, 4, 2), np.float32)).scores) == 0
+
+
+@pytest.mark.parametrize("count", range(40))
+def test_batches_have_two_sizes_and_everybody_in_them(count: int) -> None:
+    batches = finder._batches(list(range(count)))
+    assert {len(batch) for batch in batches} <= {16, 4}
+    everybody = [member for batch in batches for member in batch]
+    assert everybody[:count] == list(range(count))
+    assert set(everybody[count:]) <= {count - 1}
+    assert len(everybody) - count < 4
