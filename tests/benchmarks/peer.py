@@ -14,16 +14,13 @@ import argparse
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from queue import SimpleQueue
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads of one system must not slow another
 
 import numpy as np
-import rapidocr
 from numpy.typing import NDArray
 from rapidfuzz import fuzz, process
 from rapidfuzz.distance import Levenshtein
@@ -35,10 +32,9 @@ from model.evaluation.evaluate import Queries, read_queries
 from model.evaluation.metrics import NO_TEXT
 from model.evaluation.ranking import rank
 from tests.benchmarks import measuring
+from tests.benchmarks.rapid import Picture, System, reader, readers
 
 TURN_PHOTOS, BATCH = 32, 16
-Picture = NDArray[np.uint8]
-System = Callable[[list[Picture]], list[Any]]
 Scorer = Callable[[str], NDArray[np.float32]]
 
 
@@ -78,40 +74,6 @@ def proposals(encoder: Encoder, pictures: list[Picture]) -> list[Proposals]:
     """Return those of each picture."""
     batches = [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]
     return [found for batch in batches for found in encoder.encode_images(batch)]
-
-
-def reader(engine: str, threads: int) -> System:
-    """Return what reads the lines of pictures, RGB, with RapidOCR."""
-    parameters = {f"{part}.engine_type": rapidocr.EngineType(engine) for part in ("Det", "Cls", "Rec")}
-    parameters |= {
-        "Global.log_level": "error",
-        "EngineConfig.onnxruntime.intra_op_num_threads": threads,
-        "EngineConfig.openvino.inference_num_threads": threads,
-    }
-    reader = rapidocr.RapidOCR(params=parameters)
-
-    def read(pictures: list[Picture]) -> list[list[str]]:
-        return [list(reader(np.ascontiguousarray(picture[..., ::-1])).txts or ()) for picture in pictures]
-
-    return read
-
-
-def readers(engine: str, count: int) -> System:
-    """Return what reads so many pictures at once, one thread each."""
-    pool = ThreadPoolExecutor(count)
-    idle: SimpleQueue[System] = SimpleQueue()
-    for _ in range(count):
-        idle.put(reader(engine, 1))
-
-    def read_one(picture: Picture) -> list[str]:
-        read = idle.get()
-        try:
-            (lines,) = read([picture])
-        finally:
-            idle.put(read)
-        return list(lines)
-
-    return lambda pictures: list(pool.map(read_one, pictures))
 
 
 def _speed(seconds: list[float], ours: list[float]) -> dict[str, float]:
