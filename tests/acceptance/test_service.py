@@ -133,6 +133,7 @@ def test_the_demonstration_finds_its_words_in_the_samples(folder: Path) -> None:
     assert "Traceback" not in shown.stderr
 
 
+@pytest.mark.slow
 def test_the_demonstration_can_be_ended_in_the_middle(folder: Path) -> None:
     with Service(folder, (*COMMAND, "demo")) as service:
         service.wait_until_ready()
