@@ -25,7 +25,7 @@ from model.shared import SharedMaps, no_crop
 from model.spelling import Speller
 
 CROP_BATCH, SMALL_BATCH = 16, 4
-EMBEDDED = 64  # regions that are embedded at once
+EMBEDDED = 64  # regions that are embedded at once, at most
 READING_SIDE = 2560  # words are cut out of photos that are at most as large, or twice as large as searched
 Compile = Callable[[str, nn.Module, Sequence[Tensor]], runtime.Compiled]
 
@@ -171,7 +171,8 @@ class Finder:
         if readings:
             sequences = torch.stack([reading.sequence for reading in readings])
             room = nn.functional.pad(sequences, (0, 0, 0, 0, 0, -len(sequences) % CROP_BATCH))
-            found = self._crew.map(self.parts.embed, torch.split(room, EMBEDDED))
+            share = -(-len(room) // CROP_BATCH // self._crew.size) * CROP_BATCH
+            found = self._crew.map(self.parts.embed, torch.split(room, min(share, EMBEDDED)))
             embedded = torch.cat(found)[: len(sequences)].cpu()
         parts = torch.split(embedded, [len(photo.readings) for photo in photos])
         return [photo.proposals(part) for photo, part in zip(photos, parts, strict=True)]
